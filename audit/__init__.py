@@ -1,0 +1,1 @@
+"""Reading it back: story, as-of and the independent verification; writes nothing."""

@@ -1,0 +1,1 @@
+"""Who it is for: the way out to CBSA and the simulated CBSA; the only room that opens a connection out; knows no lane."""

@@ -1,0 +1,1 @@
+"""Taking in: the publishing library and the way a bulletin enters; knows the log, no rule of order or outage."""

@@ -1,0 +1,65 @@
+"""The streams of the log and the records in them; must not know what a record means.
+
+A stream is one totally ordered log: a Kafka topic with one partition, a table in SQLite, a list in memory (DESIGN section 3).
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+Mode: TypeAlias = Literal["highway", "rail", "air", "marine", "export", "accounting"]
+MODES: Final[tuple[Mode, ...]] = get_args(Mode)
+
+DESK: Final = "desk"
+BULLETINS: Final = "bulletins"
+RESPONSES: Final = "responses"
+SCHEMAS: Final = "schemas"
+"""The compacted stream that lets somebody who has only the log read it: key = schema fingerprint, value = the schema's JSON."""
+
+NO_POSITION: Final = -1
+"""The position before the first record."""
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+def inbound(mode: str) -> str:
+    """Name the stream that carries a mode's raw messages."""
+    return f"inbound.{mode}"
+
+
+def lane(mode: str) -> str:
+    """Name the stream that carries a lane's facts."""
+    return f"lane.{mode}"
+
+
+ALL_STREAMS: Final[tuple[str, ...]] = (
+    *(inbound(mode) for mode in MODES),
+    *(lane(mode) for mode in MODES),
+    DESK,
+    BULLETINS,
+    RESPONSES,
+    SCHEMAS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a writer hands to the log: the value's bytes as they are, headers, and a key where the stream is compacted."""
+
+    value: bytes
+    headers: Headers = ()
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a reader gets back. `position` starts at 0 and only grows; `at_ms` is the log's own clock, Unix milliseconds UTC."""
+
+    position: int
+    at_ms: int
+    value: bytes
+    headers: Headers = ()
+    key: bytes | None = None
+
+    def header(self, name: str) -> bytes | None:
+        """Return the last header of that name, or None."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)

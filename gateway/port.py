@@ -108,12 +108,3 @@ class Gateway(Protocol):
     async def close(self) -> None:
         """Close connections; what is under way is cut off and counts as unknown."""
 
-
-def read_answers(raw: bytes) -> Sequence[Answer]:
-    """Read the answers of a raw page kept in [responses]. Raises ValueError with a sentence when it can't be read.
-
-    Lives with the port because the format is INTERFACES section 4, the same for every gateway that speaks it.
-    """
-    from gateway.http_format import parse_page
-
-    return parse_page(raw)

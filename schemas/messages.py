@@ -1,0 +1,258 @@
+"""A message to publish, at the edge: what the words may be and what makes a message unreadable; must not know outages or order.
+
+Source: INTERFACES section 2. A message crosses the edge once, here; behind it there are only frozen facts.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_args
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.streams import Mode
+
+Kind: TypeAlias = Literal[
+    "cargo",
+    "conveyance",
+    "house_bill",
+    "close",
+    "release",
+    "conveyance_arrival",
+    "cargo_arrival",
+    "image",
+    "export_declaration",
+    "accounting",
+    "other",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+Function: TypeAlias = Literal["original", "change", "cancel"]
+FUNCTIONS: Final[tuple[Function, ...]] = get_args(Function)
+
+Channel: TypeAlias = Literal["edi", "cig", "swi", "cad_api", "emanifest_portal", "cers", "ccp"]
+CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
+PORTAL_CHANNELS: Final[frozenset[str]] = frozenset({"emanifest_portal", "cers", "ccp"})
+"""Nobody's program files into a portal: its messages are `delivery: person` (DESIGN section 2)."""
+
+OWN_KEY: Final[Mapping[str, str]] = {
+    "cargo": "ccn",
+    "conveyance": "crn",
+    "house_bill": "house_bill",
+    "close": "previous_ccn",
+    "release": "transaction",
+    "conveyance_arrival": "crn",
+    "cargo_arrival": "ccn",
+    "image": "image",
+    "export_declaration": "id",
+    "accounting": "id",
+    "other": "id",
+}
+"""The key by which CBSA knows a document, by kind (INTERFACES section 2)."""
+
+KEY_ROLES: Final[frozenset[str]] = frozenset(
+    {"ccn", "crn", "house_bill", "primary_ccn", "previous_ccn", "transaction", "image", "id"}
+)
+
+PAYLOAD_BYTES_MAX: Final = 5 * 1024 * 1024
+"""Largest payload: below the log's limit for a record, above any customs message and most images (DIF)."""
+
+KEYS_COUNT_MAX: Final = 2_000
+"""Most document keys of one message: a trip lists its shipments, a close its house bills; beyond is a mistake."""
+
+KEY_CHARS_MAX: Final = 128
+"""Longest publisher's key or document key; CBSA's own are at most 25 characters (CCN) and 70 (D.13A document number)."""
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _one_line(value: str) -> str:
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise ValueError("must be one line of visible characters")
+    return value
+
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=KEY_CHARS_MAX), AfterValidator(_one_line)]
+
+
+class MessageUnreadable(ValueError):
+    """The message can't be taken as it stands; the text says what to mend. `code` is stable, for programs."""
+
+    def __init__(self, code: str, sentence: str, *, tenant: str = "", key: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.tenant = tenant
+        self.key = key
+
+
+class Attributes(BaseModel):
+    """What a provider says of a message beside its bytes; the meaning of the Kafka headers (INTERFACES section 2)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+
+    key: Name
+    tenant: Name
+    mode: Mode
+    kind: Kind
+    channel: Channel = "edi"
+    function: Function = "original"
+    keys: dict[str, list[Name]] = Field(default_factory=dict)
+    content_type: Annotated[str, Field(max_length=100), AfterValidator(_one_line)] = "application/octet-stream"
+    inland: bool = False
+    replaces: Name | None = None
+    corrects: Name | None = None
+    eta: AwareDatetime | None = None
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+    occurred_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self) -> Self:
+        unknown = sorted(set(self.keys) - KEY_ROLES)
+        if unknown:
+            raise ValueError(f"keys name unknown roles {', '.join(unknown)}; known are {', '.join(sorted(KEY_ROLES))}")
+        if sum(map(len, self.keys.values())) > KEYS_COUNT_MAX:
+            raise ValueError(f"keys list more than {KEYS_COUNT_MAX} documents; split the message")
+        own = self.keys.get(OWN_KEY[self.kind], [])
+        if OWN_KEY[self.kind] != "id" and len(own) == 0:
+            raise ValueError(f"a {self.kind} needs its own document key in keys.{OWN_KEY[self.kind]}")
+        if OWN_KEY[self.kind] != "id" and len(own) > 1:
+            raise ValueError(f"a {self.kind} has one own document key, keys.{OWN_KEY[self.kind]} lists {len(own)}")
+        if self.replaces and self.corrects:
+            raise ValueError("a message either replaces or corrects another, not both")
+        if self.key in (self.replaces, self.corrects):
+            raise ValueError("a message can't replace or correct itself")
+        return self
+
+    @property
+    def document(self) -> str:
+        """The document's own key; the publisher's key where the kind has none (export declaration, accounting, other)."""
+        own = self.keys.get(OWN_KEY[self.kind])
+        return own[0] if own else self.key
+
+    def canonical_sha256(self) -> str:
+        """Hash of all attributes but the publishing time: same key and another hash is a conflict (R10)."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class PublishLine(Attributes):
+    """A line of `--batch` or a body of the HTTP intake: attributes and exactly one of `payload` (ASCII) and `payload_base64`."""
+
+    payload: str | None = None
+    payload_base64: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_payload(self) -> Self:
+        if (self.payload is None) == (self.payload_base64 is None):
+            raise ValueError("give exactly one of payload and payload_base64")
+        if self.payload is not None and not self.payload.isascii():
+            raise ValueError("payload is ASCII only; send other bytes as payload_base64")
+        return self
+
+    def split(self) -> tuple[Attributes, bytes]:
+        """Return the attributes and the raw bytes. Raises MessageUnreadable when the base64 can't be decoded."""
+        if self.payload is not None:
+            raw = self.payload.encode("ascii")
+        else:
+            assert self.payload_base64 is not None
+            try:
+                raw = base64.b64decode(self.payload_base64, validate=True)
+            except binascii.Error as exc:
+                raise MessageUnreadable(
+                    "payload_unreadable", f"payload_base64 is not base64: {exc}", tenant=self.tenant, key=self.key
+                ) from exc
+        fields = self.model_dump(exclude={"payload", "payload_base64"})
+        return Attributes.model_validate(fields), raw
+
+
+def sentence_of(error: ValidationError) -> str:
+    """Say in one sentence what is wrong with a message, field by field."""
+    parts = []
+    for item in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(piece) for piece in item["loc"])
+        what = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {what}" if where else what)
+    return "; ".join(parts)
+
+
+def parse_attributes(fields: Mapping[str, Any]) -> Attributes:
+    """Read attributes. Raises MessageUnreadable with a sentence that names each field at fault."""
+    return _parsed(Attributes, fields)
+
+
+def parse_line(fields: Mapping[str, Any]) -> tuple[Attributes, bytes]:
+    """Read a message to publish: its attributes and its bytes. Raises MessageUnreadable."""
+    attributes, payload = _parsed(PublishLine, fields).split()
+    check_payload(payload, attributes)
+    return attributes, payload
+
+
+def check_payload(payload: bytes, attributes: Attributes) -> None:
+    """Refuse bytes that can't be a message. Raises MessageUnreadable."""
+    if not payload:
+        raise MessageUnreadable(
+            "payload_empty",
+            "the payload is empty; publish the message's bytes",
+            tenant=attributes.tenant,
+            key=attributes.key,
+        )
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise MessageUnreadable(
+            "payload_too_large",
+            f"the payload has {len(payload):,} bytes and the limit is {PAYLOAD_BYTES_MAX:,}; split it or send it another way",
+            tenant=attributes.tenant,
+            key=attributes.key,
+        )
+
+
+def refusal(attributes: Attributes, *, received_ms: int) -> tuple[str, str] | None:
+    """Say why a readable message is not taken, as (code, sentence), or None (INTERFACES section 2).
+
+    `received_ms`: when the log took it, Unix milliseconds; an arrival of the future is contravention C274.
+    """
+    if attributes.mode == "highway" and attributes.kind == "conveyance_arrival":
+        return (
+            "highway_arrival",
+            "highway has no conveyance arrival by EDI (plan 3.1); the arrival is made at the border",
+        )
+    if attributes.mode == "rail" and attributes.channel in PORTAL_CHANNELS:
+        return "rail_portal", "rail carriers may use EDI only, not a portal; publish it with channel edi"
+    if attributes.kind in ("conveyance_arrival", "cargo_arrival"):
+        if attributes.occurred_at is None:
+            return (
+                "arrival_without_time",
+                "an arrival needs occurred_at: when the goods were there (contravention C274)",
+            )
+        if to_ms(attributes.occurred_at) > received_ms:
+            return (
+                "arrival_in_future",
+                "occurred_at lies in the future; send an arrival when the goods are there (C274)",
+            )
+    return None
+
+
+def to_ms(moment: datetime) -> int:
+    """Unix milliseconds of a moment with an offset."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(at_ms: int) -> str:
+    """RFC 3339 in UTC, milliseconds kept."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parsed(model: type[_Model], fields: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as exc:
+        raise MessageUnreadable(
+            "unreadable",
+            sentence_of(exc),
+            tenant=str(fields.get("tenant") or "")[:KEY_CHARS_MAX],
+            key=str(fields.get("key") or "")[:KEY_CHARS_MAX],
+        ) from exc

@@ -107,4 +107,3 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Close connections; what is under way is cut off and counts as unknown."""
-

@@ -1,1 +1,1 @@
-"""What is said: streams, messages, facts, their bytes, and what a worker may ask of the world; knows nothing of what it means."""
+"""What is said: streams, messages, facts, their bytes, what a worker may ask of the world; knows not what it means."""

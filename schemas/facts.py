@@ -440,14 +440,7 @@ LaneFact: TypeAlias = (
     | ReplayChanged
 )
 DeskFact: TypeAlias = (
-    BulletinRead
-    | BulletinUnread
-    | NoticeHandled
-    | DoorRefused
-    | ActDenied
-    | ComponentOverridden
-    | PolicyAdopted
-    | RulesAdopted
+    BulletinRead | BulletinUnread | NoticeHandled | DoorRefused | ActDenied | ComponentOverridden | PolicyAdopted | RulesAdopted
 )
 Fact: TypeAlias = LaneFact | DeskFact
 LANE_FACTS: Final[tuple[type[LaneFact], ...]] = get_args(LaneFact)

@@ -1,0 +1,279 @@
+"""Whether a message's turn has come: R13, R14 and R20 to R24; must not know outages, leases or the wire.
+
+`blocker` is the one place that decides order. It returns the first thing in the way, or None. A blocked message is looked at
+again only when that thing's document changes, so a long list of predecessors costs one look a change, not one a member.
+"""
+
+from collections.abc import Iterator
+
+from lane.policy import SLOWS
+from lane.state import NEVER, PENDING, Blocker, Document, LaneState, Message
+
+CHAIN_COUNT_MAX = 1_000
+"""Most documents that a chain of previous CCNs is followed over: consolidation has a handful of tiers; beyond is a mistake."""
+
+
+def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
+    """The first thing that stands in a held message's way at that time, or None when its turn has come."""
+    if message.not_before_ms is not None and at_ms < message.not_before_ms:
+        return Blocker("R31", "time", "it may not go before its own not_before", message.doc)
+    found = _queue_blocker(message) or _own_document_blocker(state, message)
+    if found is not None:
+        return found
+    if message.function == "cancel":
+        return _naming_blocker(message)
+    for found in _edge_blockers(state, message):
+        return found
+    return None
+
+
+def front(doc: Document) -> Iterator[Message]:
+    """The held messages of a document whose turn in its queue may have come: its first, and an original that passes changes."""
+    for message in doc.queue:
+        if message.state == "held" and (message is doc.queue[0] or message.function == "original"):
+            yield message
+        if message.state != "held" or message.function == "original":
+            return
+
+
+def would_be_on_file(doc: Document, before: Message) -> bool:
+    """Whether the document is on file once everything that stands before that message in its queue is captured (R14)."""
+    on_file = doc.on_file
+    for message in doc.queue:
+        if message is before:
+            break
+        if message.function != "change":
+            on_file = message.function == "original"
+    return on_file
+
+
+def second_original(message: Message) -> Blocker:
+    """The finding for an original of a document that is on file, or will be when its turn comes (R14)."""
+    return Blocker(
+        "R14", "second", f"{message.doc} is on file already: publish a change, or `replaces` the message that waits", message.doc
+    )
+
+
+def counts_as_on_file(state: LaneState, doc: Document, message: Message) -> bool:
+    """On file; or transmitted and settled while answers for this channel are missing or late (R23)."""
+    return doc.on_file or (doc.settled and state.policy.settling_ms is not None and answers_are_late(state, message))
+
+
+def answers_are_late(state: LaneState, message: Message) -> bool:
+    """Whether a notice says that answers on the message's channel are missing or late."""
+    needs = state.policy.channels[message.channel].outbound
+    return any(
+        scope.direction == "outbound"
+        and scope.component in needs
+        and scope.effect in SLOWS
+        and (not scope.tenants or message.tenant in scope.tenants)
+        and (not scope.scheduled or (scope.starts_ms or 0) <= state.now_ms)
+        for outage in state.outages.values()
+        for _, scope in outage.active()
+    )
+
+
+def _queue_blocker(message: Message) -> Blocker | None:
+    """R13: the document's messages go one after another; an original passes changes that wait for it."""
+    doc = message.doc
+    for earlier in doc.queue:
+        if earlier is message:
+            return None
+        waits_for_original = earlier.state == "held" and earlier.function != "original" and not doc.on_file
+        if not (message.function == "original" and waits_for_original):
+            return Blocker("R13", "queue", f"{earlier} goes first: one document, one queue", doc, earlier)
+    return None
+
+
+def _own_document_blocker(state: LaneState, message: Message) -> Blocker | None:
+    """R14 for originals; a change or cancel goes when its document is on file, or was never seen here and the grace is over."""
+    doc = message.doc
+    if message.function == "original":
+        return second_original(message) if doc.on_file else None
+    if counts_as_on_file(state, doc, message):
+        return None
+    original = next((each for each in doc.queue if each.function == "original"), None)
+    if original is not None:
+        return Blocker("R13", "queue", f"the original of {doc} goes first", doc, original)
+    return _troubled(message, doc, "R13") or _missing(state, message, doc=doc, rule="R22", edge="")
+
+
+def _naming_blocker(message: Message) -> Blocker | None:
+    """R21: a cancel waits for earlier pending messages that name its document."""
+    for other in message.doc.namers:
+        for earlier in other.queue:
+            if earlier.place < message.place and (message.doc in earlier.listed or message.doc in earlier.related):
+                return Blocker("R21", "naming", f"{earlier} names {message.doc} and goes before its cancel", other, earlier)
+    return None
+
+
+def _edge_blockers(state: LaneState, message: Message) -> Iterator[Blocker]:
+    """What stands in the way by the edges of the plan, named ones first."""
+    match message.kind:
+        case "conveyance":
+            yield from _named(state, message, docs=message.listed, edge="E1")
+            yield from _same_group(state, message)
+        case "close":
+            yield from _named(state, message, docs=message.listed, edge="E3")
+            yield from _close(state, message)
+            yield from _same_group(state, message)
+        case "conveyance_arrival":
+            yield from _arrival(state, message)
+        case "cargo_arrival":
+            yield from _cargo_arrival(state, message)
+        case "release":
+            yield from _named(state, message, docs=message.listed, edge="E10")
+        case "house_bill":
+            parents = (doc for doc in message.related if doc.house_bill)
+            yield from _soft(state, message, docs=parents, edge="E9")
+        case _:
+            pass
+
+
+def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], edge: str) -> Iterator[Blocker]:
+    """R20 to R22 for documents that the message lists itself: one that was never seen is missing."""
+    if edge not in state.edges:
+        return
+    soft = not state.edges[edge].hard
+    for doc in docs:
+        if counts_as_on_file(state, doc, message):
+            found = _earlier_pending(message, doc, edge)
+        else:
+            found = _pending(message, doc, edge) or (None if soft else _troubled(message, doc, edge))
+            if found is None and not (soft and doc.aside):
+                found = _missing(state, message, doc=doc, rule="R22", edge=edge)
+        if found is not None:
+            yield found
+
+
+def _unnamed(state: LaneState, message: Message, *, docs: Iterator[Document], edge: str) -> Iterator[Blocker]:
+    """R22 for documents that follow from relations: what was received here is waited for, nothing else."""
+    if edge not in state.edges:
+        return
+    for doc in docs:
+        if doc is message.doc:
+            continue
+        if counts_as_on_file(state, doc, message):
+            found = _earlier_pending(message, doc, edge)
+        else:
+            found = _pending(message, doc, edge) or _troubled(message, doc, edge)
+        if found is not None:
+            yield found
+
+
+def _soft(state: LaneState, message: Message, *, docs: Iterator[Document], edge: str) -> Iterator[Blocker]:
+    """R23: a soft edge waits for what is held or in flight here."""
+    if edge not in state.edges:
+        return
+    for doc in docs:
+        if doc is message.doc or counts_as_on_file(state, doc, message):
+            continue
+        found = _pending(message, doc, edge)
+        if found is not None:
+            yield found
+
+
+def _same_group(state: LaneState, message: Message) -> Iterator[Blocker]:
+    """E11 and R21: earlier pending trips (closes) that name or let go of a shipment (house bill) that this one names."""
+    if "E11" not in state.edges:
+        return
+    for doc in message.listed:
+        for other in doc.namers:
+            if other.kind != message.doc.kind or other is message.doc:
+                continue
+            touches = doc in other.file_listed
+            for earlier in other.queue:
+                touches = touches or doc in earlier.listed
+                if touches and earlier.place < message.place:
+                    yield Blocker("E11", "naming", f"{earlier} came first and names or lets go of {doc}", other, earlier)
+
+
+def _close(state: LaneState, message: Message) -> Iterator[Blocker]:
+    """E2 over the chain of CCNs up to the primary one, and E8."""
+    shipments = list(_chain(message.related))
+    yield from _unnamed(state, message, docs=_conveyances(shipments), edge="E2")
+    own = message.related[:1]
+    yield from _unnamed(state, message, docs=(doc for doc in own if doc.house_bill), edge="E8")
+
+
+def _chain(start: tuple[Document, ...]) -> Iterator[Document]:
+    """The shipments that a CCN leads to, tier by tier, up to the primary one."""
+    seen: set[int] = set()
+    ahead = list(start)
+    while ahead and len(seen) < CHAIN_COUNT_MAX:
+        doc = ahead.pop()
+        if doc.kind != "shipment" or id(doc) in seen:
+            continue
+        seen.add(id(doc))
+        yield doc
+        if doc.house_bill:
+            ahead.extend(doc.related())
+
+
+def _conveyances(shipments: list[Document]) -> Iterator[Document]:
+    """The conveyances that carry these shipments: those that list them, and those whose CRN a cargo names."""
+    for shipment in shipments:
+        yield from (doc for doc in shipment.namers if doc.kind == "conveyance")
+        yield from (doc for doc in shipment.related() if doc.kind == "conveyance")
+
+
+def _arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
+    """E4, E5 and E6: the conveyance, all cargo on it and all releases for that cargo."""
+    yield from _named(state, message, docs=message.related, edge="E6")
+    yield from _named(state, message, docs=message.listed, edge="E4")
+    aboard = dict.fromkeys(message.listed)
+    for conveyance in message.related:
+        aboard.update(dict.fromkeys(conveyance.listed()))
+        aboard.update(dict.fromkeys(doc for doc in conveyance.namers if doc.kind == "shipment"))
+    yield from _unnamed(state, message, docs=iter(aboard), edge="E4")
+    yield from _unnamed(state, message, docs=(doc for ccn in aboard for doc in ccn.namers if doc.kind == "release"), edge="E5")
+
+
+def _cargo_arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
+    """E7, inland only: the shipment itself and everything that names it or that it names."""
+    if not message.inland:
+        return
+    for shipment in message.related:
+        around = (shipment, *shipment.namers, *shipment.related())
+        yield from _soft(state, message, docs=(doc for doc in around if doc.kind != "cargo_arrival"), edge="E7")
+
+
+def _earlier_pending(message: Message, doc: Document, edge: str) -> Blocker | None:
+    """R21: earlier pending originals and cancels of a document that is on file are waited for too."""
+    for earlier in doc.queue:
+        if earlier.place < message.place and earlier.function != "change":
+            return Blocker(edge, "pending", f"{earlier} ({earlier.function}) goes first", doc, earlier)
+    return None
+
+
+def _pending(message: Message, doc: Document, edge: str) -> Blocker | None:
+    for each in doc.queue:
+        if each.function == "original" or (each.function == "cancel" and each.place < message.place):
+            return Blocker(edge, "pending", f"{doc} is not on file yet: {each} goes first", doc, each)
+    return None
+
+
+def _troubled(message: Message, doc: Document, rule: str) -> Blocker | None:
+    """R55: what depends on a rejected or parked message is held until the document comes on file by whatever message."""
+    for each in doc.aside:
+        if each.function == "original" and each.corrected_by is None:
+            return Blocker(rule, "aside", f"{doc} is not on file: {each} is {each.state} ({each.remark})", doc, each)
+    return None
+
+
+def _missing(state: LaneState, message: Message, *, doc: Document, rule: str, edge: str) -> Blocker | None:
+    """R22: named and never seen. After a reject for it (R55) it is waited for without a grace."""
+    what = f"{doc} was never seen here" + (f" ({edge})" if edge else "")
+    if message.strict:
+        return Blocker("R55", "missing", f"{what}, and CBSA rejected this message for want of it", doc)
+    if state.policy.missing == "send":
+        return None
+    if message.grace > state.channel(message.channel).opened_position and message.grace != NEVER:
+        return None
+    minutes = state.policy.missing_wait_ms // 60_000
+    return Blocker(rule, "missing", f"{what}: it is waited for, {minutes} min from receipt or opening", doc)
+
+
+def is_pending(message: Message) -> bool:
+    """Whether the message stands in its document's queue (R13)."""
+    return message.state in PENDING

@@ -1,0 +1,106 @@
+"""The policies that a decision uses, as data with defaults; must not know where they are set.
+
+Source: RULES R60 for the figures, DESIGN section 7 for what is policy. A policy is adopted by a fact and in force from its
+position on (I11).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias
+
+from schemas.facts import Effect
+
+Profile: TypeAlias = Literal["careful", "cbsa-queues"]
+Drain: TypeAlias = Literal["automatic", "operator"]
+Missing: TypeAlias = Literal["wait", "send", "park"]
+Delivery: TypeAlias = Literal["machine", "person"]
+
+HOLDS: Final[dict[Profile, frozenset[Effect]]] = {
+    "careful": frozenset({"unavailable", "not_processing", "partial"}),
+    "cbsa-queues": frozenset({"unavailable"}),
+}
+"""Which effects on an inbound component hold its messages (DESIGN section 7). A delay or a forced re-logon never does."""
+
+SLOWS: Final[frozenset[Effect]] = frozenset({"unavailable", "not_processing", "partial", "delayed"})
+"""Which effects on an outbound component mean that answers are missing or late (R23)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPolicy:
+    """What a channel needs: the components that must take messages, those that bring the answers, and who delivers."""
+
+    inbound: tuple[str, ...]
+    outbound: tuple[str, ...]
+    delivery: Delivery = "machine"
+
+
+CHANNELS: Final[dict[str, ChannelPolicy]] = {
+    "edi": ChannelPolicy(inbound=("edi",), outbound=("edi",)),
+    "cig": ChannelPolicy(inbound=("edi", "cig"), outbound=("edi", "cig")),
+    "swi": ChannelPolicy(inbound=("edi", "swi"), outbound=("edi", "swi")),
+    "cad_api": ChannelPolicy(inbound=("cad_api",), outbound=("cad_api",)),
+    "emanifest_portal": ChannelPolicy(inbound=("emanifest_portal",), outbound=("emanifest_portal",), delivery="person"),
+    "cers": ChannelPolicy(inbound=("cers",), outbound=("cers",), delivery="person"),
+    "ccp": ChannelPolicy(inbound=("ccp",), outbound=("ccp",), delivery="person"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything that a lane decides by and that a person may change. Units stand last in the names."""
+
+    id: str = "tidegate-default-1"
+    order_id: str = "cbsa-plan-2017-11"
+    profile: Profile = "careful"
+    drain: Drain = "automatic"
+    rate_max_per_s: int | None = 50
+    in_flight_max: int = 64
+    batch_max: int = 500
+    missing: Missing = "wait"
+    missing_wait_ms: int = 10 * 60_000
+    settling_ms: int | None = 30 * 60_000
+    answer_due_ms: int = 15 * 60_000
+    answer_again_ms: int = 60 * 60_000
+    probe_ms: int = 5_000
+    probe_max_ms: int = 5 * 60_000
+    unknown_streak_max: int = 3
+    canary_wait_ms: int = 60_000
+    resubmissions_max: int = 3
+    missing_codes: tuple[str, ...] = ("E1", "E2", "E3", "E4", "E5", "E6", "E8", "NOF")
+    delta_ms: int = 2_000
+    tau_ms: int = 10_000
+    ttl_ms: int = 3_000
+    lag_max_ms: int = 5_000
+    channels: dict[str, ChannelPolicy] = field(default_factory=lambda: dict(CHANNELS))
+
+    def as_json(self) -> str:
+        """The policy, whole, as it stands in a fact."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Policy":
+        """Read a policy from its fact; a setting that an older program wrote without gets its default.
+
+        Raises ValueError for a setting that this program does not know: a newer policy must not be half obeyed.
+        """
+        raw: dict[str, Any] = json.loads(text)
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(raw) - known)
+        if unknown:
+            raise ValueError(
+                f"the policy has settings that this program does not know: {', '.join(unknown)}; install a newer one"
+            )
+        if "channels" in raw:
+            raw["channels"] = {
+                name: ChannelPolicy(
+                    inbound=tuple(channel["inbound"]), outbound=tuple(channel["outbound"]), delivery=channel["delivery"]
+                )
+                for name, channel in raw["channels"].items()
+            }
+        if "missing_codes" in raw:
+            raw["missing_codes"] = tuple(raw["missing_codes"])
+        return cls(**raw)
+
+    def holds(self, effect: Effect) -> bool:
+        """Whether an effect on an inbound component holds its messages."""
+        return effect in HOLDS[self.profile]

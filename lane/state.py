@@ -1,0 +1,336 @@
+"""What a lane's facts amount to: messages, documents, channels, outages, leases; must not know how facts change them.
+
+Only the fold's own modules write here. Everything is a plain function of the facts so far, but for the marked hints.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from lane.edges import Edge, edges_of
+from lane.policy import Policy
+from schemas.facts import LeaseBasis, Scope
+
+State: TypeAlias = Literal[
+    "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed"
+]
+PENDING: Final[frozenset[State]] = frozenset({"held", "granted", "transmitted", "unknown"})
+"""States of a message that still stands in its document's queue (R13)."""
+ASIDE: Final[frozenset[State]] = frozenset({"parked", "rejected"})
+"""States that wait for a person or a correction."""
+
+NEVER: Final = -1
+"""A position before all positions."""
+
+
+class Finding(NamedTuple):
+    """What the fold has to say of a fact beside its plain effect. `void`: the fact, or this member of it, had none."""
+
+    rule: str
+    sentence: str
+    message: int | None = None
+    void: bool = False
+
+
+class Blocker(NamedTuple):
+    """Why a message may not go now: the rule, a sentence, and the document whose change may end it.
+
+    `message`: the message that stands in the way. `kind`: queue, pending, missing, aside, naming, second, time.
+    """
+
+    rule: str
+    kind: Literal["queue", "pending", "missing", "aside", "naming", "second", "time"]
+    sentence: str
+    topic: "Document"
+    message: "Message | None" = None
+
+
+class Document:
+    """What CBSA knows by a key: a queue of messages (R13) and whether it is on file (R12)."""
+
+    __slots__ = (
+        "aside", "file_grant", "file_listed", "file_related", "house_bill", "key", "kind", "namers", "on_file", "queue",
+        "settled", "watchers",
+    )  # fmt: skip
+
+    def __init__(self, kind: str, key: str) -> None:
+        self.kind = kind
+        self.key = key
+        self.queue: list[Message] = []
+        self.aside: list[Message] = []
+        self.on_file = False
+        self.settled = False
+        self.house_bill = False
+        self.file_grant = NEVER
+        self.file_listed: tuple[Document, ...] = ()
+        self.file_related: tuple[Document, ...] = ()
+        self.namers: list[Document] = []
+        self.watchers: list[Message] = []
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+    def listed(self) -> Iterator["Document"]:
+        """The documents that this one lists, by what is on file and by what waits."""
+        yield from self.file_listed
+        for message in self.queue:
+            yield from message.listed
+
+    def related(self) -> Iterator["Document"]:
+        """The documents that this one is related to without listing them as its group."""
+        yield from self.file_related
+        for message in self.queue:
+            yield from message.related
+
+
+class Message:
+    """One message of the lane. `position` names it; `place` is its turn in lane order, inherited by a replacement (R13)."""
+
+    __slots__ = (
+        "act",
+        "answered_ms",
+        "attempts",
+        "blocker",
+        "channel",
+        "code",
+        "corrected_by",
+        "deadline_ms",
+        "doc",
+        "epoch",
+        "function",
+        "grace",
+        "grant",
+        "inbound",
+        "inland",
+        "key",
+        "kind",
+        "listed",
+        "needs_person",
+        "not_after_ms",
+        "not_before_ms",
+        "notes",
+        "occurred_ms",
+        "open",
+        "place",
+        "position",
+        "queued",
+        "received_ms",
+        "related",
+        "remark",
+        "resubmissions",
+        "settled",
+        "sha256",
+        "since_ms",
+        "size_bytes",
+        "state",
+        "strict",
+        "submission",
+        "tenant",
+        "transmitted_ms",
+        "unblocked",
+    )  # fmt: skip
+
+    def __init__(self, *, position: int, inbound: int, tenant: str, key: str, kind: str, function: str, channel: str) -> None:
+        self.position = position
+        self.place = position
+        self.inbound = inbound
+        self.tenant = tenant
+        self.key = key
+        self.kind = kind
+        self.function = function
+        self.channel = channel
+        self.doc: Document
+        self.listed: tuple[Document, ...] = ()
+        self.related: tuple[Document, ...] = ()
+        self.inland = False
+        self.sha256 = ""
+        self.size_bytes = 0
+        self.received_ms = 0
+        self.deadline_ms: int | None = None
+        self.not_before_ms: int | None = None
+        self.not_after_ms: int | None = None
+        self.occurred_ms: int | None = None
+        self.state: State = "held"
+        self.since_ms = 0
+        self.act = position
+        self.submission = 1
+        self.attempts = 0
+        self.resubmissions = 0
+        self.strict = False
+        self.grant = NEVER
+        self.epoch = 0
+        self.open = False
+        self.transmitted_ms: int | None = None
+        self.answered_ms: int | None = None
+        self.grace = NEVER
+        self.settled = False
+        self.blocker: Blocker | None = None
+        self.unblocked = False
+        self.queued = False  # a hint: stands in a ready heap of this process
+        self.code = ""
+        self.remark = ""
+        self.corrected_by: Message | None = None
+        self.needs_person = ""
+        self.notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.doc.key} ({self.tenant}/{self.key})"
+
+    def __lt__(self, other: "Message") -> bool:
+        return self.place < other.place
+
+
+@dataclass(slots=True)
+class Outage:
+    """An incident's scopes in force; `ended` marks scheduled scopes whose window has ended and scopes opened by hand."""
+
+    incident: str
+    title: str
+    position: int
+    at_ms: int
+    received_ms: int
+    scopes: tuple[Scope, ...]
+    ended: set[int] = field(default_factory=set)
+    by_hand: bool = False
+
+    def active(self) -> Iterator[tuple[int, Scope]]:
+        """Scopes that have not ended, with their number."""
+        return ((number, scope) for number, scope in enumerate(self.scopes) if number not in self.ended)
+
+
+@dataclass(slots=True)
+class Drain:
+    """What was held for a channel at an opening, on its way out (R61). `position` is the opening's, and the replay's name."""
+
+    position: int
+    component: str
+    opened_ms: int
+    status: Literal["waiting", "running", "paused", "aborted"]
+    act: int
+    total: int = 0
+    left: int = 0
+    rate_per_s: int | None = None
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel of this lane: the link's health, canary, opening, and the counters that caps are held by (R31 to R33, R42)."""
+
+    name: str
+    held: int = 0
+    in_flight: int = 0
+    unblocked: int = 0
+    unblocked_arrivals: int = 0
+    closed: bool = False
+    opened_ms: int = 0
+    opened_position: int = NEVER
+    suspect_since_ms: int | None = None
+    suspect_why: str = ""
+    unknown_streak: int = 0
+    probe_after_ms: int = 0
+    backoff_ms: int = 0
+    quiet_until_ms: int = 0
+    canary_needed: bool = False
+    canary: Message | None = None
+    tokens_milli: int | None = None
+    tokens_at_ms: int = 0
+    drain: Drain | None = None
+    ready: list[tuple[int, int, Message]] = field(default_factory=list)
+    drained: list[tuple[int, int, Message]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Lease:
+    """Who may grant in this lane (R43). `last` is the position of the epoch's last fact."""
+
+    epoch: int = 0
+    holder: str = ""
+    basis: LeaseBasis = "free"
+    taken: int = NEVER
+    taken_ms: int = 0
+    last: int = NEVER
+    last_ms: int = 0
+    released: bool = True
+
+
+@dataclass(slots=True)
+class Grants:
+    """One granted intent: its members that lack an outcome."""
+
+    position: int
+    epoch: int
+    issue: int
+    at_ms: int
+    members: dict[int, Message]
+
+
+class Verdict(NamedTuple):
+    """What became of a record of [inbound]: accepted, duplicate, conflict, refused or parked, and why in a sentence."""
+
+    verdict: str
+    reason: str
+
+
+class LaneState:
+    """Everything that a lane's facts amount to."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.position = NEVER
+        self.now_ms = 0
+        self.rules_version = RULES_VERSION
+        self.policy = Policy()
+        self.edges: dict[str, Edge] = edges_of(mode)
+        self.marks: dict[str, int] = {}
+        self.messages: dict[int, Message] = {}
+        self.by_key: dict[tuple[str, str], tuple[Message, str, str]] = {}
+        self.verdicts: dict[int, Verdict] = {}
+        self.documents: dict[tuple[str, str], Document] = {}
+        self.outages: dict[str, Outage] = {}
+        self.channels: dict[str, Channel] = {name: Channel(name) for name in self.policy.channels}
+        self.lease = Lease()
+        self.grants: dict[int, Grants] = {}
+        self.counts: dict[State, int] = dict.fromkeys(STATES, 0)
+        self.refused = 0
+        self.awaiting: dict[int, Message] = {}
+        self.unsure: dict[int, Message] = {}
+        self.troubled: dict[int, Message] = {}
+        self.missing: dict[int, Message] = {}
+        self.timed: list[tuple[int, Message]] = []
+
+    def document(self, kind: str, key: str) -> Document:
+        """The document of that own-key namespace: cargo and house bills share `shipment` (R12)."""
+        found = self.documents.get((kind, key))
+        if found is None:
+            found = self.documents[kind, key] = Document(kind, key)
+        return found
+
+    def channel(self, name: str) -> Channel:
+        """The lane's view of a channel."""
+        found = self.channels.get(name)
+        if found is None:
+            found = self.channels[name] = Channel(name)
+        return found
+
+    def held(self) -> Iterable[Message]:
+        """Held messages in the order of their receipt."""
+        return (message for message in self.messages.values() if message.state == "held")
+
+    def find(self, tenant: str | None, key: str) -> list[Message]:
+        """Messages with that publisher's key; of every tenant when none is named."""
+        if tenant is not None:
+            entry = self.by_key.get((tenant, key))
+            return [entry[0]] if entry else []
+        return [entry[0] for (_, found), entry in self.by_key.items() if found == key]
+
+
+STATES: Final[tuple[State, ...]] = (
+    "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed",
+)  # fmt: skip
+RULES_VERSION: Final = 1
+"""The newest rules that this program knows (R59)."""
+
+
+def document_kind(kind: str) -> str:
+    """The own-key namespace of a message kind (R12)."""
+    return "shipment" if kind in ("cargo", "house_bill") else kind

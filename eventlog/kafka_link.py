@@ -1,0 +1,183 @@
+"""How this room talks to Apache Kafka: limits, clients and the translation of the library's errors; must not know streams.
+
+Every client is made here and every error of kafka-python becomes one of `eventlog.port` here, with `from`.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from eventlog.port import ENTRY_BYTES_MAX, LogError, LogRegressed, LogUnavailable, LogUnfit
+
+CONNECT_WAIT_S: Final = 5.0
+"""Longest wait for the first answer of a cluster: a person who mistyped the address is told soon."""
+
+DELIVERY_WAIT_S: Final = 30.0
+"""Longest wait for all acknowledgements of an append. A broker killed costs 8 s (DESIGN 9); three times that outlives two."""
+
+REQUEST_WAIT_S: Final = 10.0
+"""Longest wait for one answer of one broker, so that a silent broker is left and another asked within DELIVERY_WAIT_S."""
+
+CONNECT_PAUSE_S: Final = 0.2
+"""Pause between rounds over the addresses while nobody answers."""
+
+READ_WAIT_S: Final = 20.0
+"""Longest wait for records that are known to exist: a change of leader fits in."""
+
+IN_FLIGHT_MAX: Final = 5
+"""Requests on the way to one broker: the most that an idempotent producer keeps in order."""
+
+METADATA_AGE_MAX_S: Final = 60.0
+"""A client asks again who leads what at least this often."""
+
+RECONNECT_WAIT_MAX_S: Final = 1.0
+"""Longest pause between attempts to reach a broker, so that a broker that comes back is used within about a second."""
+
+HEADERS_BYTES_MAX: Final = 1024 * 1024
+"""Room for an entry's key and headers: attributes are tens of bytes each, so this is never met by honest use."""
+
+FRAMING_BYTES: Final = 64
+"""Upper bound of what Kafka's format adds to an entry and to each of its headers (varints: under 40)."""
+
+MESSAGE_BYTES_MAX: Final = ENTRY_BYTES_MAX + HEADERS_BYTES_MAX + 64 * 1024
+"""The topics' max.message.bytes: the largest entry with its headers, and Kafka's own framing of the batch."""
+
+FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Most bytes of one answer to a reader (a larger single record still comes): bounds the memory of a client."""
+
+
+def connect_producer(bootstrap: str, *, delivery_wait_s: float) -> Any:
+    """Make an idempotent producer that sends only when it is flushed. Raises LogUnavailable."""
+    _await_listener(bootstrap, CONNECT_WAIT_S)
+    request_wait_s = min(REQUEST_WAIT_S, delivery_wait_s / 2)
+    with translated("connect a writer", bootstrap):
+        return KafkaProducer(
+            **_shared(bootstrap),
+            enable_idempotence=True,
+            acks="all",
+            max_in_flight_requests_per_connection=IN_FLIGHT_MAX,
+            batch_size=MESSAGE_BYTES_MAX,
+            max_request_size=MESSAGE_BYTES_MAX,
+            # The writer flushes; a batch that left on its own would be half an append.
+            linger_ms=int((delivery_wait_s - request_wait_s) * 1000),
+            request_timeout_ms=int(request_wait_s * 1000),
+            delivery_timeout_ms=int(delivery_wait_s * 1000),
+            max_block_ms=int(CONNECT_WAIT_S * 1000),
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+
+def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: int) -> Any:
+    """Make a consumer without a group that refuses positions out of range. Raises LogUnavailable."""
+    _await_listener(bootstrap, CONNECT_WAIT_S)
+    with translated("connect a reader", bootstrap):
+        return KafkaConsumer(
+            **_shared(bootstrap),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_uncommitted",
+            check_crcs=True,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=partition_bytes_max,
+            fetch_max_wait_ms=idle_wait_ms,
+            request_timeout_ms=int(REQUEST_WAIT_S * 1000),
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+
+def connect_admin(bootstrap: str, *, wait_s: float = CONNECT_WAIT_S) -> Any:
+    """Make an administration client. Raises LogUnavailable within about `wait_s`."""
+    _await_listener(bootstrap, wait_s)
+    with translated("connect", bootstrap):
+        settings = _shared(bootstrap) | {"bootstrap_timeout_ms": int(wait_s * 1000)}
+        return KafkaAdminClient(**settings, request_timeout_ms=int(REQUEST_WAIT_S * 1000))
+
+
+def quiet_library() -> None:
+    """Silence kafka-python's log lines about retries: what matters is raised as an error by this room.
+
+    A level that somebody set on the `kafka` logger on purpose is kept.
+    """
+    library = logging.getLogger("kafka")
+    if library.level == logging.NOTSET:
+        library.setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def translated(doing: str, bootstrap: str) -> Iterator[None]:
+    """Run a block and turn what kafka-python raises in it into an error of the port."""
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        raise translate(error, doing, bootstrap) from error
+    except (OSError, ValueError, RuntimeError) as error:  # the library lets these out: sockets, addresses, a closed loop
+        raise LogUnavailable(_unreachable(doing, bootstrap, error)) from error
+
+
+def translate(error: BaseException, doing: str, bootstrap: str) -> LogError:
+    """Return the port's error for an error of kafka-python met while reading or asking (appends: see `kafka_writer`)."""
+    match error:
+        case kafka_errors.OffsetOutOfRangeError() | kafka_errors.LogTruncationError():
+            return LogRegressed(
+                f"Kafka could not {doing}: the position is outside the topic ({error}). Records were deleted or the topic "
+                "was made anew: stop, keep the brokers' data folders and call a person."
+            )
+        case kafka_errors.CorruptRecordError():
+            return LogRegressed(
+                f"Kafka could not {doing}: a record's checksum is wrong ({error}). Stop and compare the topic's replicas."
+            )
+        case kafka_errors.AuthorizationError() | kafka_errors.SaslAuthenticationFailedError():
+            return LogUnfit(
+                f"Kafka at {bootstrap} refused to {doing} ({error}): give this user the rights to read, write and describe "
+                "Tidegate's topics with kafka-acls."
+            )
+        case _:
+            return LogUnavailable(_unreachable(doing, bootstrap, error))
+
+
+def _await_listener(bootstrap: str, wait_s: float) -> None:
+    """Wait until one of the addresses takes a connection.
+
+    The library would wait as long but could not say why it failed, and a client of it that fails to start leaks its sockets.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        for address in bootstrap.split(","):
+            host, _, port = address.strip().rpartition(":")
+            try:
+                with socket.create_connection((host, int(port)), timeout=max(0.1, deadline - time.monotonic())):
+                    return
+            except ValueError as error:
+                raise LogUnavailable(f"{address!r} is no Kafka address: write HOST:PORT, with commas between.") from error
+            except OSError as error:
+                reason = error
+        if time.monotonic() + CONNECT_PAUSE_S > deadline:
+            raise LogUnavailable(_unreachable("be reached", bootstrap, reason)) from reason
+        time.sleep(CONNECT_PAUSE_S)
+
+
+def _unreachable(doing: str, bootstrap: str, error: BaseException) -> str:
+    return (
+        f"Kafka at {bootstrap}: could not {doing} ({type(error).__name__}: {error}): check the address, that the brokers run, "
+        "and that no firewall stands between; nothing is lost, it is tried again."
+    )
+
+
+def _shared(bootstrap: str) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": bootstrap.split(","),
+        "client_id": "tidegate",
+        "bootstrap_timeout_ms": int(CONNECT_WAIT_S * 1000),
+        "metadata_max_age_ms": int(METADATA_AGE_MAX_S * 1000),
+        "reconnect_backoff_max_ms": int(RECONNECT_WAIT_MAX_S * 1000),
+    }

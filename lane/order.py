@@ -7,7 +7,7 @@ again only when that thing's document changes, so a long list of predecessors co
 from collections.abc import Iterator
 
 from lane.policy import SLOWS
-from lane.state import NEVER, PENDING, Blocker, Document, LaneState, Message
+from lane.state import Blocker, Document, LaneState, Message
 
 CHAIN_COUNT_MAX = 1_000
 """Most documents that a chain of previous CCNs is followed over: consolidation has a handful of tiers; beyond is a mistake."""
@@ -16,8 +16,8 @@ CHAIN_COUNT_MAX = 1_000
 def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
     """The first thing that stands in a held message's way at that time, or None when its turn has come."""
     if message.not_before_ms is not None and at_ms < message.not_before_ms:
-        return Blocker("R31", "time", "it may not go before its own not_before", message.doc)
-    found = _queue_blocker(message) or _own_document_blocker(state, message)
+        return Blocker("times", "time", message.doc)
+    found = _queue_blocker(state, message) or _own_document_blocker(state, message)
     if found is not None:
         return found
     if message.function == "cancel":
@@ -29,11 +29,17 @@ def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None
 
 def front(doc: Document) -> Iterator[Message]:
     """The held messages of a document whose turn in its queue may have come: its first, and an original that passes changes."""
+    first = True
     for message in doc.queue:
-        if message.state == "held" and (message is doc.queue[0] or message.function == "original"):
-            yield message
-        if message.state != "held" or message.function == "original":
+        if message.settled:
+            continue
+        if message.state != "held":
             return
+        if first or message.function == "original":
+            yield message
+        if message.function == "original":
+            return
+        first = False
 
 
 def would_be_on_file(doc: Document, before: Message) -> bool:
@@ -45,13 +51,6 @@ def would_be_on_file(doc: Document, before: Message) -> bool:
         if message.function != "change":
             on_file = message.function == "original"
     return on_file
-
-
-def second_original(message: Message) -> Blocker:
-    """The finding for an original of a document that is on file, or will be when its turn comes (R14)."""
-    return Blocker(
-        "R14", "second", f"{message.doc} is on file already: publish a change, or `replaces` the message that waits", message.doc
-    )
 
 
 def counts_as_on_file(state: LaneState, doc: Document, message: Message) -> bool:
@@ -73,15 +72,16 @@ def answers_are_late(state: LaneState, message: Message) -> bool:
     )
 
 
-def _queue_blocker(message: Message) -> Blocker | None:
+def _queue_blocker(state: LaneState, message: Message) -> Blocker | None:
     """R13: the document's messages go one after another; an original passes changes that wait for it."""
     doc = message.doc
     for earlier in doc.queue:
         if earlier is message:
             return None
         waits_for_original = earlier.state == "held" and earlier.function != "original" and not doc.on_file
-        if not (message.function == "original" and waits_for_original):
-            return Blocker("R13", "queue", f"{earlier} goes first: one document, one queue", doc, earlier)
+        may_pass = message.function == "original" and waits_for_original
+        if not may_pass and not (earlier.settled and counts_as_on_file(state, doc, message)):
+            return Blocker("R13", "queue", doc, earlier)
     return None
 
 
@@ -89,13 +89,13 @@ def _own_document_blocker(state: LaneState, message: Message) -> Blocker | None:
     """R14 for originals; a change or cancel goes when its document is on file, or was never seen here and the grace is over."""
     doc = message.doc
     if message.function == "original":
-        return second_original(message) if doc.on_file else None
+        return Blocker("R14", "second", doc) if doc.on_file else None
     if counts_as_on_file(state, doc, message):
         return None
     original = next((each for each in doc.queue if each.function == "original"), None)
     if original is not None:
-        return Blocker("R13", "queue", f"the original of {doc} goes first", doc, original)
-    return _troubled(message, doc, "R13") or _missing(state, message, doc=doc, rule="R22", edge="")
+        return Blocker("R13", "queue", doc, original)
+    return _troubled(doc, "R13") or _missing(state, message, doc)
 
 
 def _naming_blocker(message: Message) -> Blocker | None:
@@ -103,7 +103,7 @@ def _naming_blocker(message: Message) -> Blocker | None:
     for other in message.doc.namers:
         for earlier in other.queue:
             if earlier.place < message.place and (message.doc in earlier.listed or message.doc in earlier.related):
-                return Blocker("R21", "naming", f"{earlier} names {message.doc} and goes before its cancel", other, earlier)
+                return Blocker("R21", "naming", other, earlier)
     return None
 
 
@@ -139,9 +139,9 @@ def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], ed
         if counts_as_on_file(state, doc, message):
             found = _earlier_pending(message, doc, edge)
         else:
-            found = _pending(message, doc, edge) or (None if soft else _troubled(message, doc, edge))
+            found = _pending(message, doc, edge) or (None if soft else _troubled(doc, edge))
             if found is None and not (soft and doc.aside):
-                found = _missing(state, message, doc=doc, rule="R22", edge=edge)
+                found = _missing(state, message, doc)
         if found is not None:
             yield found
 
@@ -156,7 +156,7 @@ def _unnamed(state: LaneState, message: Message, *, docs: Iterator[Document], ed
         if counts_as_on_file(state, doc, message):
             found = _earlier_pending(message, doc, edge)
         else:
-            found = _pending(message, doc, edge) or _troubled(message, doc, edge)
+            found = _pending(message, doc, edge) or _troubled(doc, edge)
         if found is not None:
             yield found
 
@@ -185,7 +185,7 @@ def _same_group(state: LaneState, message: Message) -> Iterator[Blocker]:
             for earlier in other.queue:
                 touches = touches or doc in earlier.listed
                 if touches and earlier.place < message.place:
-                    yield Blocker("E11", "naming", f"{earlier} came first and names or lets go of {doc}", other, earlier)
+                    yield Blocker("E11", "naming", other, earlier)
 
 
 def _close(state: LaneState, message: Message) -> Iterator[Blocker]:
@@ -241,39 +241,30 @@ def _cargo_arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
 def _earlier_pending(message: Message, doc: Document, edge: str) -> Blocker | None:
     """R21: earlier pending originals and cancels of a document that is on file are waited for too."""
     for earlier in doc.queue:
-        if earlier.place < message.place and earlier.function != "change":
-            return Blocker(edge, "pending", f"{earlier} ({earlier.function}) goes first", doc, earlier)
+        if earlier.place < message.place and earlier.function != "change" and not earlier.settled:
+            return Blocker(edge, "pending", doc, earlier)
     return None
 
 
 def _pending(message: Message, doc: Document, edge: str) -> Blocker | None:
     for each in doc.queue:
         if each.function == "original" or (each.function == "cancel" and each.place < message.place):
-            return Blocker(edge, "pending", f"{doc} is not on file yet: {each} goes first", doc, each)
+            return Blocker(edge, "pending", doc, each)
     return None
 
 
-def _troubled(message: Message, doc: Document, rule: str) -> Blocker | None:
+def _troubled(doc: Document, rule: str) -> Blocker | None:
     """R55: what depends on a rejected or parked message is held until the document comes on file by whatever message."""
     for each in doc.aside:
         if each.function == "original" and each.corrected_by is None:
-            return Blocker(rule, "aside", f"{doc} is not on file: {each} is {each.state} ({each.remark})", doc, each)
+            return Blocker(rule, "aside", doc, each)
     return None
 
 
-def _missing(state: LaneState, message: Message, *, doc: Document, rule: str, edge: str) -> Blocker | None:
-    """R22: named and never seen. After a reject for it (R55) it is waited for without a grace."""
-    what = f"{doc} was never seen here" + (f" ({edge})" if edge else "")
+def _missing(state: LaneState, message: Message, doc: Document) -> Blocker | None:
+    """R22: named and never seen. After a reject for want of it (R55) it is waited for without a grace."""
     if message.strict:
-        return Blocker("R55", "missing", f"{what}, and CBSA rejected this message for want of it", doc)
-    if state.policy.missing == "send":
+        return Blocker("R55", "wanted", doc)
+    if state.policy.missing == "send" or message.grace > state.channel(message.channel).opened_position:
         return None
-    if message.grace > state.channel(message.channel).opened_position and message.grace != NEVER:
-        return None
-    minutes = state.policy.missing_wait_ms // 60_000
-    return Blocker(rule, "missing", f"{what}: it is waited for, {minutes} min from receipt or opening", doc)
-
-
-def is_pending(message: Message) -> bool:
-    """Whether the message stands in its document's queue (R13)."""
-    return message.state in PENDING
+    return Blocker("R22", "missing", doc)

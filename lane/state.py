@@ -33,16 +33,39 @@ class Finding(NamedTuple):
 
 
 class Blocker(NamedTuple):
-    """Why a message may not go now: the rule, a sentence, and the document whose change may end it.
+    """Why a message may not go now: the rule or edge, and the document whose change may end it.
 
-    `message`: the message that stands in the way. `kind`: queue, pending, missing, aside, naming, second, time.
+    `message`: the message that stands in the way, where there is one.
     """
 
     rule: str
-    kind: Literal["queue", "pending", "missing", "aside", "naming", "second", "time"]
-    sentence: str
+    kind: Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle"]
     topic: "Document"
     message: "Message | None" = None
+
+    @property
+    def sentence(self) -> str:
+        """The reason in words; made when somebody asks, for most blocked messages are never asked about."""
+        match self.kind:
+            case "queue":
+                return f"{self.message} goes first: one document, one queue"
+            case "pending":
+                return f"{self.topic} is not settled yet: {self.message} ({self.message and self.message.function}) goes first"
+            case "missing":
+                return f"{self.topic} was never seen here; it is waited for, then this message goes without it"
+            case "wanted":
+                return f"{self.topic} is not on file, and CBSA rejected this message for want of it"
+            case "aside":
+                remark = self.message.remark if self.message else ""
+                return f"{self.topic} is not on file: {self.message} is {self.message and self.message.state} ({remark})"
+            case "naming":
+                return f"{self.message} came first and names or lets go of {self.topic}"
+            case "second":
+                return f"{self.topic} is on file already: publish a change, or `replaces` the message that waits"
+            case "time":
+                return "it may not go before its own not_before"
+            case "cycle":
+                return f"it waits for {self.topic}, which waits for it"
 
 
 class Document:
@@ -160,6 +183,7 @@ class Message:
         self.grant = NEVER
         self.epoch = 0
         self.open = False
+        self.touched = False  # an outcome other than `expired` and *not taken* is known (R15)
         self.transmitted_ms: int | None = None
         self.answered_ms: int | None = None
         self.grace = NEVER

@@ -1,0 +1,190 @@
+"""Who a message is and where it stands: R10 to R15; must not know outages, leases or the wire."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lane.moves import enter, move, park, refresh, touch
+from lane.order import would_be_on_file
+from lane.state import ASIDE, Blocker, Document, Finding, LaneState, Message, Verdict, document_kind
+from schemas.facts import MessageReceived, MessageRefused
+
+PERCENT: Final = {"/": "%2F", "~": "%7E", "%": "%25"}
+
+FOLLOWS: Final = frozenset(
+    {
+        ("shipment", "conveyance"),
+        ("conveyance", "close"),
+        ("shipment", "close"),
+        ("shipment", "conveyance_arrival"),
+        ("release", "conveyance_arrival"),
+        ("conveyance", "conveyance_arrival"),
+        ("image", "release"),
+    }
+)
+"""Pairs of document kinds where the second goes after the first, for `LatePredecessor` (R22)."""
+
+
+def wire_key(mode: str, message: Message) -> str:
+    """The key that all attempts of one submission share (R11): lane/tenant/key, `~2` and so on for later submissions."""
+    base = f"{mode}/{_escaped(message.tenant)}/{_escaped(message.key)}"
+    return base if message.submission == 1 else f"{base}~{message.submission}"
+
+
+def parse_wire_key(text: str) -> tuple[str, str, str, int] | None:
+    """Read a wire key back: mode, tenant, key, submission; None when it is not one of ours."""
+    parts = text.split("/")
+    if len(parts) != 3:
+        return None
+    base, _, number = parts[2].partition("~")
+    if number and not (number.isascii() and number.isdigit()):
+        return None
+    return parts[0], _unescaped(parts[1]), _unescaped(base), int(number or 1)
+
+
+def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Finding, ...]:
+    """Take a readable record into the lane: once for each tenant and key, everything else is a duplicate or a conflict (R10)."""
+    known = state.by_key.get((fact.tenant, fact.key))
+    if known is not None:
+        return _again(state, fact, known)
+    message = _message(state, position, fact)
+    state.by_key[fact.tenant, fact.key] = (message, fact.sha256, fact.attributes_sha256)
+    remark = _take_place(state, message, fact)
+    late = tuple(_late_predecessors(state, message))
+    enter(state, message)
+    if remark:
+        park(state, message, Blocker("R15", "second", message.doc), remark=remark)
+    elif message.function == "original" and would_be_on_file(message.doc, message):
+        park(state, message, Blocker("R14", "second", message.doc))
+    else:
+        touch(state, message.doc)
+        if message.blocker is None and not message.unblocked:
+            refresh(state, message)
+    if message.state == "parked":
+        state.verdicts[fact.source.position] = Verdict("parked", message.remark)
+        return (*late, Finding(message.code, message.remark, position))
+    return late
+
+
+def refuse(state: LaneState, fact: MessageRefused) -> tuple[Finding, ...]:
+    """Count a record that can't be taken; it takes no key (R2, R10)."""
+    state.refused += 1
+    state.verdicts[fact.source.position] = Verdict("refused", fact.reason)
+    return (Finding("R2", f"refused ({fact.code}): {fact.reason}"),)
+
+
+def _again(state: LaneState, fact: MessageReceived, known: tuple[Message, str, str]) -> tuple[Finding, ...]:
+    message, sha256, attributes_sha256 = known
+    if (sha256, attributes_sha256) == (fact.sha256, fact.attributes_sha256):
+        verdict = Verdict("duplicate", f"the same message stands at position {message.position}; it is not sent twice")
+    else:
+        what = "bytes" if sha256 != fact.sha256 else "attributes"
+        verdict = Verdict("conflict", f"key {fact.key} was published before with other {what}; use a new key")
+    state.verdicts[fact.source.position] = verdict
+    return (Finding("R10", f"{verdict.verdict}: {verdict.reason}", message.position, void=True),)
+
+
+def _message(state: LaneState, position: int, fact: MessageReceived) -> Message:
+    message = Message(
+        position=position, inbound=fact.source.position, tenant=fact.tenant, key=fact.key, kind=fact.kind,
+        function=fact.function, channel=fact.channel,
+    )  # fmt: skip
+    message.doc = state.document(document_kind(fact.kind), fact.document)
+    message.doc.house_bill = message.doc.house_bill or fact.kind == "house_bill"
+    message.listed, message.related = _named_documents(state, fact)
+    for doc in (*message.listed, *message.related):
+        if message.doc not in doc.namers:
+            doc.namers.append(message.doc)
+    message.inland = fact.inland
+    message.sha256 = fact.sha256
+    message.size_bytes = fact.size_bytes
+    message.received_ms = fact.received_ms
+    message.since_ms = fact.at_ms
+    deadlines = [moment for moment in (fact.not_after_ms, fact.eta_ms) if moment is not None]
+    message.deadline_ms = min(deadlines, default=None)
+    message.not_before_ms = fact.not_before_ms
+    message.not_after_ms = fact.not_after_ms
+    message.occurred_ms = fact.occurred_ms
+    return message
+
+
+def _named_documents(state: LaneState, fact: MessageReceived) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """The group that the message lists itself, and what it is related to otherwise (INTERFACES section 2)."""
+    keys = fact.keys
+
+    def shipments(*roles: str) -> tuple[Document, ...]:
+        return tuple(state.document("shipment", key) for role in roles for key in keys.get(role, ()))
+
+    def others(role: str) -> tuple[Document, ...]:
+        kind = "conveyance" if role == "crn" else role
+        return tuple(state.document(kind, key) for key in keys.get(role, ()))
+
+    match fact.kind:
+        case "cargo":
+            return (), others("crn")
+        case "conveyance":
+            return shipments("ccn"), ()
+        case "house_bill":
+            return (), shipments("previous_ccn", "primary_ccn")
+        case "close":
+            return shipments("house_bill"), shipments("previous_ccn", "primary_ccn")
+        case "release":
+            return others("image"), shipments("ccn")
+        case "conveyance_arrival":
+            return shipments("ccn"), others("crn")
+        case "cargo_arrival":
+            return (), shipments("ccn")
+        case _:
+            return (), ()
+
+
+def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> str:
+    """Give a replacement or a correction the named message's place (R13); the sentence why not, or nothing."""
+    name = fact.replaces or fact.corrects
+    if name is None:
+        return ""
+    known = state.by_key.get((fact.tenant, name))
+    if known is None:
+        return f"it names {name}, which was never published here; publish without it or name the right key"
+    target = known[0]
+    if fact.corrects is not None:
+        if target.state not in ASIDE or target.corrected_by is not None:
+            return f"it corrects {name}, which is {target.state}; only a rejected or parked message can be corrected"
+        message.place = target.place
+        target.corrected_by = message
+        target.needs_person = ""
+        state.troubled.pop(target.position, None)
+        return ""
+    if target.doc is not message.doc:
+        return (
+            f"it replaces {name}, which is another document ({target.doc}); withdraw that one and publish this without replaces"
+        )
+    if target.touched or target.state not in ("held", "parked"):
+        return f"it replaces {name}, which is {target.state} and may be at CBSA already; publish a change instead"
+    message.place = target.place
+    move(state, target, "replaced", at_ms=state.now_ms, remark=f"replaced by {message.key}")
+    return ""
+
+
+def _late_predecessors(state: LaneState, message: Message) -> Iterator[Finding]:
+    """R22: what came too late to be waited for is said, not passed over in silence."""
+    if message.function != "original" or message.doc.on_file or not state.edges:
+        return
+    around = [*message.doc.namers, *(each for doc in (*message.listed, *message.related) for each in doc.namers)]
+    for doc in dict.fromkeys(around):
+        if doc.on_file and (message.doc.kind, doc.kind) in FOLLOWS:
+            sentence = f"late predecessor: {doc} went before this message was received"
+            message.notes += (sentence,)
+            yield Finding("R22", sentence, message.position)
+
+
+def _escaped(text: str) -> str:
+    out = "".join(PERCENT.get(char, char) for char in text)
+    return "".join(char if char.isascii() else "".join(f"%{byte:02X}" for byte in char.encode()) for char in out)
+
+
+def _unescaped(text: str) -> str:
+    first, *rest = text.split("%")
+    raw = first.encode()
+    for piece in rest:
+        raw += bytes([int(piece[:2], 16)]) + piece[2:].encode() if len(piece) >= 2 else b"%" + piece.encode()
+    return raw.decode("utf-8", "replace")

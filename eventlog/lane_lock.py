@@ -1,0 +1,76 @@
+"""Locks that the kernel frees when their process dies, so that a dead lane holder is proved dead (R43); knows no leases.
+
+The lock is `flock` on a file of the data folder: it lasts as long as the open file, and the kernel closes that at death, whatever
+killed the process. It proves nothing across machines, and nothing on a network file system that fakes locks. A process forked
+(not started by exec) from the holder keeps the lock alive; Tidegate forks none.
+"""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+
+class LaneLocks:
+    """The lane locks of one process on one data folder; a holder takes the lock before it ever asks for the lane's lease."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Name the folder, which must exist; no file is touched before the first `acquire` or `holder_is_dead`."""
+        self._data_dir: Final = data_dir
+        self._held: Final[dict[str, int]] = {}
+        self._guard: Final = threading.Lock()
+
+    def acquire(self, lane: str) -> bool:
+        """Take the lane's lock for the life of this process, at once or not at all; True also when we hold it already.
+
+        True proves that every process that held it before is dead or gave it back. Raises OSError if the folder can't be written.
+        """
+        with self._guard:
+            if lane in self._held:
+                return True
+            handle = try_lock(self._path(lane))
+            if handle is None:
+                return False
+            self._held[lane] = handle
+            return True
+
+    def holder_is_dead(self, lane: str) -> bool:
+        """Tell whether nobody alive holds the lane's lock; False for a lock of our own. Another may take it right after."""
+        with self._guard:
+            if lane in self._held:
+                return False
+            handle = try_lock(self._path(lane))
+            if handle is None:
+                return False
+            os.close(handle)
+            return True
+
+    def close(self) -> None:
+        """Give every lock back, as death would."""
+        with self._guard:
+            for handle in self._held.values():
+                os.close(handle)
+            self._held.clear()
+
+    def _path(self, lane: str) -> Path:
+        if not lane.isidentifier():
+            raise ValueError(f"{lane!r} names no lane: use the mode's name, such as 'highway'.")
+        return self._data_dir / f"lane.{lane}.lock"
+
+
+def try_lock(path: Path) -> int | None:
+    """Lock the file, made if missing with mode 0600, and return its descriptor; None when another open file holds the lock.
+
+    Closing the descriptor frees the lock. Raises OSError when the file can't be opened.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

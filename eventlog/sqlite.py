@@ -1,0 +1,277 @@
+"""The log in one SQLite file that several processes and threads share; must not know what a record means.
+
+Durable before acknowledged: write-ahead log with synchronous=FULL, one transaction per append. Positions are dense from 0: each
+append takes them under SQLite's one write lock, and the newest record of a stream is never removed.
+"""
+
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from eventlog import sqlite_errors, sqlite_file
+from eventlog.admission import refuse_unfit_batch, refuse_unfit_fetch, refuse_unfit_read, refuse_unknown_stream
+from eventlog.port import READ_COUNT_MAX, AppendNotDone, LogError, LogRegressed, LogUnavailable
+from eventlog.sqlite_watch import CommitWatch
+from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Headers, Record
+
+READERS_MAX: Final = 8
+"""Most connections that read at once in a process: each costs file handles and a page cache; more readers wait their turn."""
+
+PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A page ends once its values exceed this: bounds memory, and the time for which a read keeps checkpoints from finishing."""
+
+TURN_WAIT_MAX_S: Final = 30.0
+"""Longest wait for a turn behind this process's own threads: some of their waits for other processes (BUSY_WAIT_MAX_S)."""
+
+_LENGTHS: Final = struct.Struct(">II")
+
+
+class _Statements(NamedTuple):
+    end: str
+    insert: str
+    page: str
+    fetch: str
+
+
+def _statements(stream: str) -> _Statements:
+    # The names come from ALL_STREAMS, never from outside. In the compacted stream a new record drives out its key's older one.
+    columns = "position, at_ms, key, headers, value"
+    insert = "INSERT OR REPLACE" if stream == SCHEMAS else "INSERT"
+    return _Statements(
+        end=f'SELECT coalesce(max(position) + 1, 0) FROM "{stream}"',  # noqa: S608
+        insert=f'{insert} INTO "{stream}" ({columns}) VALUES (?, ?, ?, ?, ?)',
+        page=f'SELECT {columns} FROM "{stream}" WHERE position >= ? ORDER BY position LIMIT ?',  # noqa: S608
+        fetch=f'SELECT {columns} FROM "{stream}" WHERE position = ?',  # noqa: S608
+    )
+
+
+_SQL: Final = {stream: _statements(stream) for stream in ALL_STREAMS}
+
+
+class SqliteLog:
+    """One handle on the log of a folder: one connection that writes, a few that read, one that watches for other processes."""
+
+    def __init__(self, path: Path, clock_ms: Callable[[], int], *, vfs: str | None) -> None:
+        """Use `open`: it makes and checks the file first."""
+        self._path: Final = path
+        self._clock_ms: Final = clock_ms
+        self._vfs: Final = vfs
+        self._identity: Final = _identity(path)
+        self._closed: Final = threading.Event()
+        self._write_turn: Final = threading.Lock()
+        self._writer: apsw.Connection | None = None
+        self._read_turns: Final = threading.BoundedSemaphore(READERS_MAX)
+        self._idle_readers: Final[list[apsw.Connection]] = []
+        self._watch: Final = CommitWatch(sqlite_file.connect(path, vfs=vfs))
+
+    @staticmethod
+    def open(data_dir: Path, clock_ms: Callable[[], int], *, vfs: str | None = None) -> "SqliteLog":
+        """Open the log of a folder, making both where missing (folder 0700, files 0600).
+
+        `clock_ms` stamps records, Unix milliseconds UTC. `vfs` names an apsw VFS, for tests that break the disk. Raises LogUnfit
+        when a person must mend something, LogUnavailable when waiting may help. Close the log: a thread belongs to it.
+        """
+        return SqliteLog(sqlite_file.prepare(data_dir, vfs=vfs), clock_ms, vfs=vfs)
+
+    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+        """See `EventLog.append`."""
+        self._refuse_closed()
+        refuse_unfit_batch(stream, batch)
+        if not batch:
+            return ()
+        with self._turn_to_write() as connection:
+            positions = self._write(connection, stream, batch)
+        self._watch.announce(stream)
+        return positions
+
+    def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:
+        """See `EventLog.read`; a page also ends after PAGE_BYTES_MAX."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            self._refuse_closed()
+            refuse_unfit_read(stream, start=start, limit=limit)
+            mark = self._watch.mark(stream)
+            page = self._page(stream, start, min(limit, READ_COUNT_MAX))
+            if page or time.monotonic() >= deadline:
+                return page
+            self._watch.wait_beyond(stream, mark, deadline=deadline)
+
+    def end(self, stream: str) -> int:
+        """See `EventLog.end`."""
+        self._refuse_closed()
+        refuse_unknown_stream(stream)
+        with self._turn_to_read() as connection:
+            return _end(connection, stream)
+
+    def fetch(self, stream: str, positions: Sequence[int]) -> Sequence[Record]:
+        """See `EventLog.fetch`."""
+        self._refuse_closed()
+        refuse_unfit_fetch(stream, positions)
+        with self._turn_to_read() as connection:
+            return tuple(_fetch_one(connection, stream, position) for position in positions)
+
+    def close(self) -> None:
+        """See `EventLog.close`; waits for the appends and reads under way."""
+        with self._write_turn:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            self._watch.close()
+            self._drop_writer()
+            for _ in range(READERS_MAX):
+                self._read_turns.acquire()
+            for connection in self._idle_readers:
+                connection.close()
+            # Whoever still waits for a turn gets one, and finds the log closed.
+            for _ in range(READERS_MAX):
+                self._read_turns.release()
+
+    def _write(self, connection: apsw.Connection, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+        sql = _SQL[stream]
+        packed = [(entry.key, _pack(entry.headers), entry.value) for entry in batch]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            first = _end(connection, stream)
+            at_ms = self._clock_ms()
+            connection.executemany(sql.insert, ((at, at_ms, *rest) for at, rest in enumerate(packed, first)))
+        except apsw.Error as error:
+            raise sqlite_errors.not_done(error) from error
+        try:
+            connection.execute("COMMIT")
+        except apsw.BusyError as error:
+            raise sqlite_errors.not_done(error) from error
+        except apsw.Error as error:
+            raise sqlite_errors.ambiguous(error) from error
+        return range(first, first + len(batch))
+
+    def _page(self, stream: str, start: int, limit: int) -> Sequence[Record]:
+        with self._turn_to_read() as connection:
+            page = tuple(_bounded(connection.execute(_SQL[stream].page, (start, limit))))
+            end = start if page else _end(connection, stream)
+        if start > end:
+            raise LogRegressed(
+                f"{stream} ends at {end} and {start} was to be read: the log is shorter than it was; stop and call a person."
+            )
+        return page
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[apsw.Connection]:
+        if not self._write_turn.acquire(timeout=TURN_WAIT_MAX_S):
+            raise AppendNotDone(f"Nothing was written: other threads have been writing for {TURN_WAIT_MAX_S:.0f} s. Try again.")
+        try:
+            self._refuse_closed()
+            self._refuse_other_file(LogUnavailable)
+            if self._writer is None:
+                self._writer = self._connect()
+            yield self._writer
+        finally:
+            # Whatever went wrong, the next append starts clean: closing the connection rolls an open transaction back.
+            if self._writer is not None and self._writer.in_transaction:
+                self._drop_writer()
+            self._write_turn.release()
+
+    @contextmanager
+    def _turn_to_read(self) -> Iterator[apsw.Connection]:
+        if not self._read_turns.acquire(timeout=TURN_WAIT_MAX_S):
+            raise LogUnavailable(f"Other threads have been reading for {TURN_WAIT_MAX_S:.0f} s: try again.")
+        try:
+            self._refuse_closed()
+            self._refuse_other_file(LogRegressed)
+            try:
+                connection = self._idle_readers.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            except apsw.Error as error:
+                connection.close(force=True)
+                raise sqlite_errors.unreadable(error) from error
+            except BaseException:
+                connection.close(force=True)
+                raise
+            self._idle_readers.append(connection)
+        finally:
+            self._read_turns.release()
+
+    def _connect(self) -> apsw.Connection:
+        # A file that was fit when we opened it: what fails now (no file handles left, disk gone) is a matter of waiting.
+        try:
+            return sqlite_file.connect(self._path, vfs=self._vfs)
+        except LogError as error:
+            raise LogUnavailable(str(error)) from error
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close(force=True)
+
+    def _refuse_closed(self) -> None:
+        if self._closed.is_set():
+            raise LogUnavailable("This log was closed: open it again.")
+
+    def _refuse_other_file(self, kind: type[LogError]) -> None:
+        # Open connections go on in a file that was removed or replaced, and what they acknowledge would be lost with it (I1f).
+        if _identity(self._path) != self._identity:
+            raise kind(f"{self._path} was removed or replaced while it was open: stop and call a person.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 (asked at each append: three times faster than Path.stat)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _end(connection: apsw.Connection, stream: str) -> int:
+    end = connection.execute(_SQL[stream].end).get
+    assert isinstance(end, int)
+    return end
+
+
+def _fetch_one(connection: apsw.Connection, stream: str, position: int) -> Record:
+    rows = connection.execute(_SQL[stream].fetch, (position,)).fetchall()
+    if not rows:
+        raise LogRegressed(f"{stream} has no record at position {position}: stop and call a person.")
+    return _record(rows[0])
+
+
+def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
+    taken_bytes = 0
+    for row in rows:
+        record = _record(row)
+        yield record
+        taken_bytes += len(record.value)
+        if taken_bytes >= PAGE_BYTES_MAX:
+            return
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    position, at_ms, key, headers, value = row
+    return Record(position, at_ms, value, _unpack(headers), key)
+
+
+def _pack(headers: Headers) -> bytes:
+    named = ((name.encode(), value) for name, value in headers)
+    return b"".join(_LENGTHS.pack(len(name), len(value)) + name + value for name, value in named)
+
+
+def _unpack(packed: bytes) -> Headers:
+    headers = []
+    at = 0
+    while at < len(packed):
+        name_length, value_length = _LENGTHS.unpack_from(packed, at)
+        at += _LENGTHS.size
+        name = packed[at : at + name_length].decode()
+        at += name_length
+        headers.append((name, packed[at : at + value_length]))
+        at += value_length
+    assert at == len(packed), "the headers of a record are cut short"
+    return tuple(headers)

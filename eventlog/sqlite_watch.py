@@ -1,0 +1,88 @@
+"""Wakes readers of the SQLite log when somebody commits, in this process or another; must not know tables or records."""
+
+import threading
+import time
+from typing import Final, TypeAlias
+
+import apsw
+
+from schemas.streams import ALL_STREAMS
+
+POLL_S: Final = 0.015
+"""Pause between two looks for other processes' commits: below a person's notice, and 66 looks of 10 us a second are nothing."""
+
+Mark: TypeAlias = tuple[int, int]
+"""What was known of a stream's growth: own commits on it, and commits seen from elsewhere."""
+
+
+class CommitWatch:
+    """Counts commits and lets readers wait for the next; one thread looks at `PRAGMA data_version` while somebody waits."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """Take over `connection`: only the watching thread uses it from here on, and closes it."""
+        self._connection: Final = connection
+        lock = threading.Lock()
+        self._grown: Final = threading.Condition(lock)
+        self._wanted: Final = threading.Condition(lock)
+        self._closing: Final = threading.Event()
+        self._own: Final = dict.fromkeys(ALL_STREAMS, 0)
+        self._elsewhere = 0
+        self._waiting_count = 0
+        self._version = connection.pragma("data_version")
+        self._thread: Final = threading.Thread(target=self._watch, name="tidegate-commit-watch", daemon=True)
+        self._thread.start()
+
+    def mark(self, stream: str) -> Mark:
+        """Return the mark to wait beyond; take it before the read that finds nothing."""
+        with self._grown:
+            return self._own[stream], self._elsewhere
+
+    def announce(self, stream: str) -> None:
+        """Tell that this process committed to the stream."""
+        with self._grown:
+            self._own[stream] += 1
+            self._grown.notify_all()
+
+    def wait_beyond(self, stream: str, mark: Mark, *, deadline: float) -> None:
+        """Return when something may have been committed since `mark`, at `deadline` (monotonic, seconds), or on close."""
+        with self._grown:
+            self._waiting_count += 1
+            self._wanted.notify()
+            self._grown.wait_for(
+                lambda: self._closing.is_set() or (self._own[stream], self._elsewhere) != mark,
+                max(0.0, deadline - time.monotonic()),
+            )
+            self._waiting_count -= 1
+
+    def close(self) -> None:
+        """Wake everybody and end the thread."""
+        with self._grown:
+            self._closing.set()
+            self._grown.notify_all()
+            self._wanted.notify_all()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        # A commit while nobody waited shows at the next look: data_version is compared with the last look, not with time.
+        while self._somebody_waits():
+            if self._changed():
+                with self._grown:
+                    self._elsewhere += 1
+                    self._grown.notify_all()
+            self._closing.wait(POLL_S)
+        self._connection.close()
+
+    def _somebody_waits(self) -> bool:
+        with self._wanted:
+            self._wanted.wait_for(lambda: self._closing.is_set() or self._waiting_count > 0)
+            return not self._closing.is_set()
+
+    def _changed(self) -> bool:
+        try:
+            version = self._connection.pragma("data_version")
+        except apsw.Error:
+            # A look that fails counts as a change: each reader then looks for itself and raises what it meets.
+            return True
+        changed = bool(version != self._version)
+        self._version = version
+        return changed

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from lane.moves import touch
 from lane.policy import SLOWS
 from lane.state import Channel, Drain, Finding, LaneState, Message, Outage
 from schemas.facts import ComponentOverridden, OutageDeclared, OutageResolved, Scope, WindowEnded
@@ -146,9 +145,6 @@ def _open_what_opened(state: LaneState, position: int, *, before: set[str], cana
         channel.canary = None
         if delivery == "machine":
             _begin_drain(state, channel, position)
-        for message in list(state.missing.values()):
-            if message.channel == name:
-                touch(state, message.doc)
 
 
 def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:

@@ -149,6 +149,7 @@ class Message:
         "strict",
         "submission",
         "tenant",
+        "touched",
         "transmitted_ms",
         "unblocked",
     )  # fmt: skip

@@ -1,0 +1,201 @@
+"""Who may send and what is granted: R40 to R44; must not know what became of it."""
+
+from typing import Final
+
+from lane.gate import hold, holding
+from lane.moves import ARRIVALS, in_drain, move, park, push_ready, refresh
+from lane.order import blocker
+from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
+from schemas.facts import LaneReleased, LaneTaken, SendIntended, StillHere
+
+TOKEN: Final = 1_000
+"""One send in the rate's bucket, in thousandths: whole numbers keep the fold exact."""
+
+
+def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...]:
+    """R43: the next epoch begins if what the taking rests on still holds here; open grants of the old one are unknown (R44)."""
+    lease = state.lease
+    if fact.epoch != lease.epoch + 1:
+        return (Finding("R43", f"epoch {lease.epoch} is in force, {fact.epoch} does not follow it", void=True),)
+    if fact.basis in ("free", "released") and not lease.released:
+        return (Finding("R43", f"{lease.holder} has not released the lane", void=True),)
+    if fact.basis == "silent" and lease.last >= fact.seen:
+        return (Finding("R43", f"{lease.holder} has written since: it is not silent", void=True),)
+    state.lease = Lease(
+        epoch=fact.epoch, holder=fact.holder, basis=fact.basis, taken=position, taken_ms=fact.at_ms, last=position,
+        last_ms=fact.at_ms, released=False,
+    )  # fmt: skip
+    findings = []
+    for grants in state.grants.values():
+        for message in grants.members.values():
+            state.channel(message.channel).in_flight -= 1
+            findings.append(Finding("R44", "its grant has no outcome and its holder is gone", message.position))
+            if message.state == "granted":
+                move(state, message, "unknown", at_ms=fact.at_ms, remark="the holder of its grant is gone (R44)")
+                message.touched = True
+    state.grants.clear()
+    return tuple(findings)
+
+
+def release(state: LaneState, position: int, fact: LaneReleased) -> tuple[Finding, ...]:
+    """The holder leaves. Only with nothing in flight: what it had not concluded would be forgotten."""
+    if fact.epoch != state.lease.epoch:
+        return (_old_epoch(state, fact.epoch),)
+    if state.grants:
+        return (Finding("R43", "grants of this epoch lack an outcome; the lane is not released", void=True),)
+    state.lease.released = True
+    state.lease.last = position
+    state.lease.last_ms = fact.at_ms
+    return ()
+
+
+def still_here(state: LaneState, position: int, fact: StillHere) -> tuple[Finding, ...]:
+    """The holder lives (R43)."""
+    if fact.epoch != state.lease.epoch:
+        return (_old_epoch(state, fact.epoch),)
+    state.lease.last = position
+    state.lease.last_ms = fact.at_ms
+    return ()
+
+
+def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding, ...]:
+    """R40: grant the members that may go now, in list order; each other member is a finding and stays as it is."""
+    if fact.epoch != state.lease.epoch or state.lease.released:
+        return (_old_epoch(state, fact.epoch),)
+    state.lease.last = position
+    state.lease.last_ms = fact.at_ms
+    findings = []
+    granted: dict[int, Message] = {}
+    for number in fact.messages:
+        message = state.messages.get(number)
+        if message is None:
+            findings.append(Finding("R40", "there is no such message in this lane", number, void=True))
+            continue
+        refused = refusal(state, message, at_ms=fact.at_ms)
+        if refused is None:
+            _grant(state, message, position, fact)
+            granted[number] = message
+        else:
+            findings.append(refused)
+    if granted:
+        state.grants[position] = Grants(position=position, epoch=fact.epoch, issue=fact.issue, at_ms=fact.at_ms, members=granted)
+    return tuple(findings)
+
+
+def refusal(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
+    """Why an intent for this message at this time would not be granted, or None; parks what is stale or a second original."""
+    if message.state != "held":
+        return Finding("R40", f"it is {message.state}, not held", message.position, void=True)
+    channel = state.channel(message.channel)
+    shut = gate(state, channel, message, at_ms=at_ms)
+    if shut is not None:
+        push_ready(state, message)
+        return shut
+    found = blocker(state, message, at_ms=at_ms)
+    if found is not None:
+        refresh(state, message)
+        return Finding(found.rule, found.sentence, message.position, void=True)
+    if message.not_after_ms is not None and at_ms > message.not_after_ms:
+        why = Blocker("times", "time", message.doc)
+        park(state, message, why, remark="stale: its not_after has passed; withdraw it or publish it anew")
+        return Finding("times", message.remark, message.position, void=True)
+    return None
+
+
+def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
+    """Everything but order that may keep a message back at this time: R30 to R34, R42, R61."""
+    if state.policy.channels[channel.name].delivery == "person":
+        return _no("R34", "a clerk files it in the portal; no program sends it", message)
+    shut = hold(state, message, at_ms=at_ms)
+    if shut is not None:
+        return shut._replace(void=True)
+    if in_drain(channel, message):
+        assert channel.drain is not None
+        if channel.drain.status != "running":
+            return _no("R61", f"it belongs to replay {channel.drain.position}, which is {channel.drain.status}", message)
+    if at_ms < channel.quiet_until_ms:
+        return _no("R33", "CBSA asked to slow down (429)", message)
+    if channel.suspect_since_ms is not None and (channel.in_flight or at_ms < channel.probe_after_ms):
+        return _no("R33", f"the link is suspect ({channel.suspect_why}): one probe at a time", message)
+    if channel.canary_needed:
+        refused = _canary(state, channel, message, at_ms=at_ms)
+        if refused is not None:
+            return refused
+    if channel.in_flight >= state.policy.in_flight_max:
+        return _no("R42", f"{channel.in_flight} are in flight, the cap is {state.policy.in_flight_max}", message)
+    if tokens_milli(state, channel, at_ms=at_ms) < TOKEN:
+        return _no("R42", f"the rate of {rate_per_s(state, channel)} a second is used up", message)
+    return None
+
+
+def rate_per_s(state: LaneState, channel: Channel) -> int | None:
+    """The rate in force for a channel: the policy's, or a replay's own while that drains; None is no limit."""
+    drain = channel.drain
+    if drain is not None and drain.left > 0 and drain.rate_per_s is not None:
+        return drain.rate_per_s
+    return state.policy.rate_max_per_s
+
+
+def tokens_milli(state: LaneState, channel: Channel, *, at_ms: int) -> int:
+    """What the rate leaves at that time, in thousandths of a send; the bucket holds one second's worth (R42)."""
+    rate = rate_per_s(state, channel)
+    if rate is None:
+        return TOKEN * state.policy.in_flight_max
+    full = rate * TOKEN
+    if channel.tokens_milli is None:
+        return full
+    passed_ms = max(0, at_ms - channel.tokens_at_ms)
+    return min(full, channel.tokens_milli + passed_ms * rate)
+
+
+def is_held(state: LaneState, channel: str) -> bool:
+    """Whether a notice holds the channel for somebody now."""
+    return any(True for _ in holding(state, channel, at_ms=state.now_ms))
+
+
+def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
+    """R32: one message must be answered before the rest go; never an arrival unless nothing else may go."""
+    out = channel.canary
+    if out is not None:
+        unanswered = out.state == "transmitted" and at_ms < (out.transmitted_ms or 0) + state.policy.canary_wait_ms
+        if out.state in ("granted", "unknown") or unanswered:
+            return _no("R32", f"the canary {out} is out and not answered yet", message)
+    if channel.in_flight:
+        return _no("R32", "a canary goes alone", message)
+    if message.kind in ARRIVALS and channel.unblocked > channel.unblocked_arrivals:
+        return _no("R32", "an arrival is no canary while another message may go", message)
+    if message.kind in ARRIVALS and any(
+        other.occurred_ms is not None and other.occurred_ms < (message.occurred_ms or 0)
+        for _, _, other in (*channel.ready, *channel.drained)
+        if other.unblocked and other.kind in ARRIVALS
+    ):
+        return _no("R32", "the arrival that happened first is the canary", message)
+    return None
+
+
+def _grant(state: LaneState, message: Message, position: int, fact: SendIntended) -> None:
+    channel = state.channel(message.channel)
+    if in_drain(channel, message):
+        assert channel.drain is not None
+        channel.drain.left -= 1
+    if state.policy.rate_max_per_s is not None or rate_per_s(state, channel) is not None:
+        channel.tokens_milli = tokens_milli(state, channel, at_ms=fact.at_ms) - TOKEN
+        channel.tokens_at_ms = max(channel.tokens_at_ms, fact.at_ms)
+    if channel.canary_needed:
+        channel.canary = message
+    channel.in_flight += 1
+    move(state, message, "granted", at_ms=fact.at_ms)
+    message.grant = position
+    message.epoch = fact.epoch
+    message.attempts += 1
+    message.open = True
+    if message.grace >= 0:
+        message.notes = (*message.notes, "went without a predecessor that was never seen here (R22)")
+
+
+def _no(rule: str, sentence: str, message: Message) -> Finding:
+    return Finding(rule, sentence, message.position, void=True)
+
+
+def _old_epoch(state: LaneState, epoch: int) -> Finding:
+    return Finding("R40", f"epoch {epoch} does not hold the lane (epoch {state.lease.epoch} does)", void=True)

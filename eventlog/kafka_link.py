@@ -7,14 +7,15 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
 from eventlog.port import ENTRY_BYTES_MAX, LogError, LogRegressed, LogUnavailable, LogUnfit
+from schemas.streams import Record
 
 CONNECT_WAIT_S: Final = 5.0
 """Longest wait for the first answer of a cluster: a person who mistyped the address is told soon."""
@@ -40,14 +41,11 @@ METADATA_AGE_MAX_S: Final = 60.0
 RECONNECT_WAIT_MAX_S: Final = 1.0
 """Longest pause between attempts to reach a broker, so that a broker that comes back is used within about a second."""
 
-HEADERS_BYTES_MAX: Final = 1024 * 1024
-"""Room for an entry's key and headers: attributes are tens of bytes each, so this is never met by honest use."""
+BESIDE_BYTES_MAX: Final = 1024 * 1024
+"""Room for key and headers (`admission` takes 64 KiB of them) and for Kafka's framing of each header and of the batch."""
 
-FRAMING_BYTES: Final = 64
-"""Upper bound of what Kafka's format adds to an entry and to each of its headers (varints: under 40)."""
-
-MESSAGE_BYTES_MAX: Final = ENTRY_BYTES_MAX + HEADERS_BYTES_MAX + 64 * 1024
-"""The topics' max.message.bytes: the largest entry with its headers, and Kafka's own framing of the batch."""
+MESSAGE_BYTES_MAX: Final = ENTRY_BYTES_MAX + BESIDE_BYTES_MAX
+"""The topics' max.message.bytes: the largest batch that Kafka writes whole or not at all; the largest entry fits in."""
 
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
 """Most bytes of one answer to a reader (a larger single record still comes): bounds the memory of a client."""
@@ -101,6 +99,21 @@ def connect_admin(bootstrap: str, *, wait_s: float = CONNECT_WAIT_S) -> Any:
     with translated("connect", bootstrap):
         settings = _shared(bootstrap) | {"bootstrap_timeout_ms": int(wait_s * 1000)}
         return KafkaAdminClient(**settings, request_timeout_ms=int(REQUEST_WAIT_S * 1000))
+
+
+def assign_all(consumer: Any, topics: Iterable[str]) -> dict[str, TopicPartition]:
+    """Give a consumer every topic, all paused at their beginning: a reader then only seeks and resumes, which asks nobody."""
+    partitions = {topic: TopicPartition(topic, 0) for topic in topics}
+    consumer.assign(list(partitions.values()))
+    for partition in partitions.values():
+        consumer.seek(partition, 0)
+        consumer.pause(partition)
+    return partitions
+
+
+def to_record(raw: Any) -> Record:
+    """Return the library's record as one of ours; the topics are LogAppendTime, so the time is the broker's."""
+    return Record(raw.offset, raw.timestamp, raw.value, tuple(raw.headers), raw.key)
 
 
 def quiet_library() -> None:

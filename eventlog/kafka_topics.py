@@ -84,48 +84,43 @@ def prepare_topics(bootstrap: str, *, prefix: str, create: bool) -> None:
             states = _wait_states(admin, names)
     finally:
         admin.close()
-    faults = [fault for stream, state in states.items() for fault in find_faults(stream, state, brokers, bootstrap)]
-    if faults:
-        raise LogUnfit("\n".join(faults))
+    faults = [find_fault(stream, state, brokers=brokers, bootstrap=bootstrap) for stream, state in states.items()]
+    if any(faults):
+        raise LogUnfit("\n".join(fault for fault in faults if fault))
 
 
-def find_faults(stream: str, state: TopicState, brokers: int, bootstrap: str) -> list[str]:
-    """Return one sentence, with the command line that mends it, for a topic that would lose facts; else nothing."""
-    wanted = topic_settings(stream, state.replicas)
+def find_fault(stream: str, state: TopicState, *, brokers: int, bootstrap: str) -> str | None:
+    """Return a sentence, with the command line that mends it, for a topic that would lose facts; None for a good one."""
+    at = f"--bootstrap-server {bootstrap}"
+    if state.partitions != 1:
+        return (
+            f"Topic {state.name} has {state.partitions} partitions and must have 1, or its records have no total order: "
+            f"keep a copy of what it holds, then kafka-topics.sh {at} --delete --topic {state.name} and start again."
+        )
+    if state.replicas < min(REPLICAS_IN_SYNC_MIN, brokers):
+        return (
+            f"Topic {state.name} has one copy while there are {brokers} brokers, so one broken disk loses facts: give it "
+            f"{min(REPLICAS, brokers)} with kafka-reassign-partitions.sh {at} --reassignment-json-file copies.json --execute"
+        )
     wrong = {
         name: value
-        for name, value in wanted.items()
-        if not _is_safe(name, wanted=value, found=state.settings.get(name, ""), replicas=state.replicas)
+        for name, value in topic_settings(stream, state.replicas).items()
+        if not _is_safe(name, wanted=value, found=state.settings.get(name, ""))
     }
-    reasons = [f"{name} is {state.settings.get(name, 'unknown')} and must be {value}" for name, value in wrong.items()]
-    if state.partitions != 1:
-        return [
-            f"Topic {state.name} has {state.partitions} partitions and must have 1, or its records have no total order: copy "
-            f"what it holds elsewhere, then kafka-topics.sh --bootstrap-server {bootstrap} --delete --topic {state.name}"
-        ]
-    if state.replicas < min(REPLICAS_IN_SYNC_MIN, brokers) or (state.replicas == 1 and brokers >= REPLICAS):
-        return [
-            f"Topic {state.name} has one copy while there are {brokers} brokers, so a broken disk loses facts"
-            f"{''.join(', and ' + reason for reason in reasons)}: give it {min(REPLICAS, brokers)} copies with "
-            f"kafka-reassign-partitions.sh --bootstrap-server {bootstrap} --reassignment-json-file copies.json --execute"
-        ]
-    if wrong:
-        changes = ",".join(f"{name}={value}" for name, value in wrong.items())
-        return [
-            f"Topic {state.name} would lose facts: {', '.join(reasons)}: kafka-configs.sh --bootstrap-server {bootstrap} "
-            f"--alter --entity-type topics --entity-name {state.name} --add-config {changes}"
-        ]
-    return []
+    if not wrong:
+        return None
+    reasons = ", ".join(f"{name} is {state.settings.get(name)} and must be {value}" for name, value in wrong.items())
+    changes = ",".join(f"{name}={value}" for name, value in wrong.items())
+    return (
+        f"Topic {state.name} would lose facts ({reasons}): kafka-configs.sh {at} --alter --entity-type topics "
+        f"--entity-name {state.name} --add-config {changes}"
+    )
 
 
-def _is_safe(name: str, *, wanted: str, found: str, replicas: int) -> bool:
-    match name:
-        case "min.insync.replicas":
-            return int(found or 0) >= min(REPLICAS_IN_SYNC_MIN, replicas)
-        case "max.message.bytes":
-            return int(found or 0) >= int(wanted)
-        case _:
-            return found == wanted
+def _is_safe(name: str, *, wanted: str, found: str) -> bool:
+    if name in {"min.insync.replicas", "max.message.bytes"}:
+        return int(found or 0) >= int(wanted)
+    return found == wanted
 
 
 def _to_create(bootstrap: str, stream: str, name: str, replicas: int) -> str:

@@ -1,0 +1,148 @@
+"""Reads records at positions asked for, and where streams end; must not know who follows a stream."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from kafka import TopicPartition
+
+from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, to_record, translated
+from eventlog.port import LogRegressed, LogUnavailable
+from schemas.streams import Record
+
+GAP_COUNT_MAX: Final = 200
+"""Positions not further apart than this are read in one go: reading 200 records past costs less than another question."""
+
+PARTITION_BYTES_MAX: Final = 1024 * 1024
+"""Most bytes of one answer (a larger single record still comes): scattered positions throw most of it away."""
+
+IDLE_WAIT_MS: Final = 5
+"""How long a broker holds a question at a stream's end, where the library asks ahead: the next seek waits for it."""
+
+POLL_WAIT_S: Final = 0.2
+"""How long one poll waits before the clock is looked at."""
+
+
+class PositionReader:
+    """One client that reads scattered positions, one caller at a time."""
+
+    def __init__(self, bootstrap: str, topics: Mapping[str, str]) -> None:
+        """Connect nothing yet: the first fetch does. `topics` maps streams to topics."""
+        self._bootstrap: Final = bootstrap
+        self._topics: Final = topics
+        self._turn: Final = threading.Lock()
+        self._consumer: Any = None
+        self._partitions: dict[str, TopicPartition] = {}
+
+    def fetch(self, stream: str, positions: Sequence[int]) -> Sequence[Record]:
+        """Return the records at these positions, in the order asked; errors as `EventLog.fetch`."""
+        found: dict[int, Record] = {}
+        with self._turn:
+            for run in _runs(sorted(set(positions))):
+                try:
+                    with translated(f"fetch {len(positions)} records of {stream}", self._bootstrap):
+                        found.update(self._read_run(stream, run))
+                except LogUnavailable:
+                    self._let_go()
+                    raise
+        missing = [position for position in positions if position not in found]
+        if missing:
+            raise _gone(stream, missing)
+        return tuple(found[position] for position in positions)
+
+    def close(self) -> None:
+        """End the client."""
+        with self._turn:
+            self._let_go()
+
+    def _read_run(self, stream: str, run: Sequence[int]) -> dict[int, Record]:
+        """Read from the first to the last of rising positions and keep those asked for."""
+        if run[0] < 0:
+            raise _gone(stream, run)
+        consumer, partition = self._resumed(stream)
+        wanted, last, found = set(run), run[-1], dict[int, Record]()
+        deadline = time.monotonic() + READ_WAIT_S
+        try:
+            consumer.seek(partition, run[0])
+            reached = run[0]
+            while reached <= last:
+                batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=last - reached + 1).get(partition, [])
+                found.update((raw.offset, to_record(raw)) for raw in batch if raw.offset in wanted)
+                # The consumer's own position also passes what compaction took away.
+                reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000)) or reached
+                if not batch and consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))[partition] <= last:
+                    raise _gone(stream, [last])
+                if reached <= last and time.monotonic() > deadline:
+                    raise LogUnavailable(f"{stream} could not be read at {reached} in {READ_WAIT_S:.0f} s: try again.")
+        finally:
+            consumer.pause(partition)
+        return found
+
+    def _resumed(self, stream: str) -> tuple[Any, TopicPartition]:
+        if self._consumer is None:
+            self._consumer = connect_consumer(self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS)
+            self._partitions = assign_all(self._consumer, self._topics.values())
+        partition = self._partitions[self._topics[stream]]
+        self._consumer.resume(partition)
+        return self._consumer, partition
+
+    def _let_go(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+
+class EndReader:
+    """One client that asks where streams end, so that a big fetch never keeps a follower waiting."""
+
+    def __init__(self, bootstrap: str, topics: Mapping[str, str]) -> None:
+        """Connect nothing yet: the first question does. `topics` maps streams to topics."""
+        self._bootstrap: Final = bootstrap
+        self._topics: Final = topics
+        self._turn: Final = threading.Lock()
+        self._consumer: Any = None
+
+    def end(self, stream: str) -> int:
+        """Return the stream's end, of what is durable; errors as `EventLog.end`."""
+        partition = TopicPartition(self._topics[stream], 0)
+        with self._turn:
+            try:
+                if self._consumer is None:
+                    self._consumer = connect_consumer(
+                        self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS
+                    )
+                with translated(f"say where {stream} ends", self._bootstrap):
+                    ends = self._consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))
+                    return int(ends[partition])
+            except LogUnavailable:
+                self._let_go()
+                raise
+
+    def close(self) -> None:
+        """End the client."""
+        with self._turn:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+
+def _runs(rising: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut rising positions where the gap is too wide to read across."""
+    first = 0
+    for index in range(1, len(rising)):
+        if rising[index] - rising[index - 1] > GAP_COUNT_MAX:
+            yield rising[first:index]
+            first = index
+    if rising:
+        yield rising[first:]
+
+
+def _gone(stream: str, positions: Sequence[int]) -> LogRegressed:
+    return LogRegressed(
+        f"{stream} has no record at {', '.join(map(str, positions[:5]))}: it was deleted or the topic was made anew; stop, keep "
+        "the brokers' data folders and call a person."
+    )

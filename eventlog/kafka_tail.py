@@ -1,0 +1,301 @@
+"""Follows streams ahead of their readers with one client and one thread; must not know what a record means.
+
+Each stream has a window: a run of records without holes, kept in memory, that the client extends at its far end. A read is
+served from the window; a read elsewhere moves the window there. Readers of one stream at different places take turns.
+"""
+
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+
+from eventlog.kafka_link import READ_WAIT_S, assign_all, connect_consumer, to_record, translate
+from eventlog.port import READ_COUNT_MAX, LogError, LogRegressed, LogUnavailable
+from schemas.streams import SCHEMAS, Record
+
+WINDOW_COUNT_MAX: Final = 2 * READ_COUNT_MAX
+"""Most records of a window: one page is read while the next one comes."""
+
+WINDOW_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Most bytes of a window's values (one larger record still fits): sixteen streams stay under 150 MB."""
+
+POLL_COUNT_MAX: Final = 5_000
+"""Most records taken from the client at a time: bounds how long the windows are locked."""
+
+POLL_WAIT_S: Final = 0.02
+"""How long one poll waits: a reader that turns to another place waits this long at most."""
+
+IDLE_WAIT_MS: Final = 50
+"""How long a broker holds a question when nothing is new; a new record is answered at once, a moved window waits for it."""
+
+PARTITION_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Most bytes of one stream in one answer."""
+
+TURN_S: Final = 0.5
+"""How long a window stays where a reader asked before another reader may move it: longer than one question takes."""
+
+QUIET_S: Final = 5.0
+"""After this long without a reader the thread stops asking, until the next one comes."""
+
+MEND_PAUSE_S: Final = 1.0
+"""Pause before a client that failed is replaced."""
+
+CLOSE_WAIT_S: Final = 10.0
+"""Longest wait for the thread to end."""
+
+
+@dataclass(eq=False, slots=True)
+class _Claim:
+    """A reader that waits for records from `start` on; `failure` ends its waiting."""
+
+    start: int
+    failure: LogError | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Window:
+    """Records of one stream from `first` up to but without `next`; `first` is -1 before the first seek."""
+
+    first: int = -1
+    next: int = -1
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+    read_to: int = 0
+    claims: list[_Claim] = field(default_factory=list)
+    claim: _Claim | None = None
+    moved_s: float = 0.0
+
+    def page(self, start: int, limit: int) -> Sequence[Record]:
+        """Return up to `limit` records from `start` on, as far as they are here."""
+        if not self.covers(start):
+            return ()
+        index = bisect_left(self.records, start, key=lambda record: record.position)
+        page = tuple(self.records[index : index + limit])
+        if page:
+            self.read_to = page[-1].position + 1
+        return page
+
+    def covers(self, start: int) -> bool:
+        """Tell whether what follows `start` is here or is the next to come."""
+        return 0 <= self.first <= start <= self.next
+
+    def move(self, start: int, claim: _Claim | None) -> None:
+        """Forget everything and begin again at `start`."""
+        self.first = self.next = self.read_to = start
+        self.records, self.size = [], 0
+        self.claim, self.moved_s = claim, time.monotonic()
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """Add records that come next."""
+        self.records += records
+        self.size += sum(len(record.value) for record in records)
+        self.next = records[-1].position + 1
+
+    def is_full(self) -> bool:
+        """Tell whether nothing more may come; first drops what the last reader has passed."""
+        if len(self.records) < WINDOW_COUNT_MAX and self.size < WINDOW_BYTES_MAX:
+            return False
+        passed = bisect_left(self.records, self.read_to, key=lambda record: record.position)
+        if passed:
+            self.size -= sum(len(record.value) for record in self.records[:passed])
+            del self.records[:passed]
+            self.first = self.records[0].position if self.records else self.next
+        return len(self.records) >= WINDOW_COUNT_MAX or self.size >= WINDOW_BYTES_MAX
+
+    def next_claim(self) -> _Claim | None:
+        """Return the reader that the window must move to now, or None to stay."""
+        elsewhere = [claim for claim in self.claims if not self.covers(claim.start)]
+        if not elsewhere or (self.claim in self.claims and time.monotonic() < self.moved_s + TURN_S):
+            return None
+        return elsewhere[0]
+
+
+class Tail:
+    """Serves reads of all streams; may be called from several threads."""
+
+    def __init__(self, bootstrap: str, topics: Mapping[str, str], end: Callable[[str], int]) -> None:
+        """Connect nothing yet: the first read does. `topics` maps streams to topics, `end` asks where a stream ends."""
+        self._bootstrap: Final = bootstrap
+        self._streams: Final = {TopicPartition(topic, 0): stream for stream, topic in topics.items()}
+        self._topics: Final = topics
+        self._end: Final = end
+        self._changed: Final = threading.Condition()
+        self._windows: Final = {stream: _Window() for stream in topics}
+        self._thread: threading.Thread | None = None
+        self._consumer: Any = None
+        self._last_claim_s = 0.0
+        self._closed = False
+
+    def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:
+        """Return records as `EventLog.read`; nothing only when the brokers said that there was nothing."""
+        window, claim = self._windows[stream], _Claim(start)
+        limit = min(limit, READ_COUNT_MAX)
+        with self._changed:
+            page = window.page(start, limit)
+            if page:
+                return page
+            window.claims.append(claim)
+            self._last_claim_s = time.monotonic()
+            self._run_thread()
+            self._changed.notify_all()
+        try:
+            page = self._wait_page(window, claim, limit, wait_s)
+            if page:
+                return page
+            return self._read_to_end(stream, claim, limit)
+        finally:
+            with self._changed:
+                window.claims.remove(claim)
+
+    def close(self) -> None:
+        """End the thread and its client; readers that wait get LogUnavailable."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(CLOSE_WAIT_S)
+
+    def _wait_page(self, window: _Window, claim: _Claim, limit: int, wait_s: float) -> Sequence[Record]:
+        deadline = time.monotonic() + wait_s
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise LogUnavailable("This log was closed: open it again.")
+                page = window.page(claim.start, limit)
+                if page:
+                    return page
+                if claim.failure is not None:
+                    raise type(claim.failure)(*claim.failure.args) from claim.failure  # one object for each thread
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return ()
+                self._changed.wait(left_s)
+
+    def _read_to_end(self, stream: str, claim: _Claim, limit: int) -> Sequence[Record]:
+        """Settle a read that got nothing in its time: is there nothing, or did nothing get here yet?"""
+        window, end = self._windows[stream], self._end(stream)
+        if claim.start > end:
+            raise LogRegressed(
+                f"{stream} ends at {end} and {claim.start} was to be read: records were deleted or the topic was made anew; "
+                "stop, keep the brokers' data folders and call a person."
+            )
+        deadline = time.monotonic() + READ_WAIT_S
+        while claim.start < end:
+            page = self._wait_page(window, claim, limit, POLL_WAIT_S)
+            with self._changed:
+                only_holes = window.covers(claim.start) and window.next >= end
+            if page or only_holes:
+                return page
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"{stream} could not be read at {claim.start} in {READ_WAIT_S:.0f} s: try again.")
+        return ()
+
+    def _run_thread(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._follow, name="tidegate-kafka-tail", daemon=True)
+            self._thread.start()
+
+    def _follow(self) -> None:
+        """Keep the windows filled until the log is closed: the top of this worker's loop."""
+        while not self._closed:
+            try:
+                self._await_readers()
+                self._step()
+            except LogError as error:
+                self._fail(error)
+            except Exception as error:  # noqa: BLE001 (the top of a worker loop: every reader is told, and it starts anew)
+                self._fail(translate(error, "be followed", self._bootstrap))
+        self._let_go()
+
+    def _await_readers(self) -> None:
+        with self._changed:
+            while not self._closed and not self._wanted() and time.monotonic() > self._last_claim_s + QUIET_S:
+                self._changed.wait(QUIET_S)
+
+    def _wanted(self) -> bool:
+        return any(window.claims for window in self._windows.values())
+
+    def _step(self) -> None:
+        """Move and pause windows as their readers need, and take what has come."""
+        if self._consumer is None:
+            self._consumer = connect_consumer(self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS)
+            assign_all(self._consumer, self._topics.values())
+        consumer = self._consumer
+        with self._changed:
+            for partition, stream in self._streams.items():
+                window = self._windows[stream]
+                claim = window.next_claim()
+                if claim is not None:
+                    window.move(claim.start, claim)
+                    consumer.seek(partition, claim.start)
+                if window.first < 0 or window.is_full():
+                    consumer.pause(partition)
+                else:
+                    consumer.resume(partition)
+        try:
+            found = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=POLL_COUNT_MAX)
+        except kafka_errors.OffsetOutOfRangeError as error:
+            self._regress(error.args[0], error)
+        except kafka_errors.LogTruncationError as error:
+            self._regress(error.divergent_offsets, error)
+        else:
+            self._take(found)
+
+    def _take(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        # The compacted stream's position also passes what compaction took away.
+        compacted = TopicPartition(self._topics[SCHEMAS], 0)
+        passed = self._consumer.position(compacted) if self._windows[SCHEMAS].first >= 0 else None
+        with self._changed:
+            for partition, raws in found.items():
+                stream = self._streams[partition]
+                window = self._windows[stream]
+                records = [to_record(raw) for raw in raws]
+                if stream != SCHEMAS and [record.position for record in records] != list(
+                    range(window.next, window.next + len(records))
+                ):
+                    self._end_window(window, LogRegressed(f"{stream} has a hole after {window.next}: stop and call a person."))
+                    continue
+                window.extend(records)
+            if passed is not None:
+                self._windows[SCHEMAS].next = max(self._windows[SCHEMAS].next, passed)
+            if found or passed is not None:
+                self._changed.notify_all()
+
+    def _regress(self, partitions: Mapping[TopicPartition, object], error: kafka_errors.KafkaError) -> None:
+        """Tell the readers of these streams that their place is gone; other streams go on."""
+        with self._changed:
+            for partition in partitions:
+                failure = translate(error, f"read {self._streams[partition]}", self._bootstrap)
+                failure.__cause__ = error
+                self._end_window(self._windows[self._streams[partition]], failure)
+            self._changed.notify_all()
+
+    def _end_window(self, window: _Window, failure: LogError) -> None:
+        for claim in window.claims:
+            if claim is window.claim or claim.start == window.next:
+                claim.failure = failure
+        window.move(-1, None)
+        self._changed.notify_all()
+
+    def _fail(self, error: LogError) -> None:
+        """Tell every reader that waits, and begin anew with another client after a pause."""
+        self._let_go()
+        with self._changed:
+            for window in self._windows.values():
+                for claim in window.claims:
+                    claim.failure = error
+                window.move(-1, None)
+            self._changed.notify_all()
+            if not self._closed:
+                self._changed.wait(MEND_PAUSE_S)
+
+    def _let_go(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()

@@ -1,0 +1,216 @@
+"""Writes one stream's appends to its topic, whole and in order; must not know readers or other streams.
+
+kafka-python goes on with later batches after a failed one (read in the source of 3.0.12). So this writer:
+
+- sends one Kafka batch at a time and waits for its acknowledgement: Kafka writes a batch whole or not at all;
+- sends nothing more of an append after a part of it failed: what is written of an append is always a beginning of it;
+- throws the client away after any error and refuses the appends that were waiting behind: none slips past the failed one.
+
+What cannot be taken back: a request already on the wire may still be applied later. That is AppendAmbiguous.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+
+from eventlog.kafka_link import DELIVERY_WAIT_S, MESSAGE_BYTES_MAX, connect_producer
+from eventlog.port import BATCH_COUNT_MAX, AppendAmbiguous, AppendNotDone, EntryTooLarge, LogError, LogUnavailable
+from schemas.streams import Entry
+
+CHUNK_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 1024
+"""Most bytes of one Kafka batch: the topic's limit less the batch's own header (61 bytes)."""
+
+CHUNK_COUNT_MAX: Final = BATCH_COUNT_MAX
+"""Most entries of one Kafka batch, however small: bounds the time that one thread writes for others."""
+
+FRAMING_BYTES: Final = 64
+"""Upper bound of what Kafka's format adds to an entry and to each of its headers (a handful of varints: under 40)."""
+
+ANSWER_GRACE_S: Final = 5.0
+"""How much longer than the delivery limit we wait for the library to say that the limit passed."""
+
+RETIRE_WAIT_S: Final = 5.0
+"""Longest wait for a thrown-away client's thread; until it has ended nothing new is sent."""
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """One append on its way; `outcome` is set by whichever thread wrote it."""
+
+    entries: Sequence[Entry]
+    outcome: Sequence[int] | LogError | None = None
+
+
+class StreamWriter:
+    """The writing end of one topic. Appends of several threads that wait together share Kafka batches."""
+
+    def __init__(self, bootstrap: str, topic: str, *, delivery_wait_s: float = DELIVERY_WAIT_S) -> None:
+        """Connect nothing yet: the first append does."""
+        self._bootstrap: Final = bootstrap
+        self._topic: Final = topic
+        self._delivery_wait_s: Final = delivery_wait_s
+        self._turn: Final = threading.Lock()
+        self._waiting: Final[deque[_Ticket]] = deque()  # as long as there are threads that append: each waits for its own
+        self._producer: Any = None
+        self._retired: threading.Thread | None = None
+        self._closed = False
+
+    def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        """Write the entries (at least one) and return their positions; errors as `EventLog.append`."""
+        for index, entry in enumerate(entries):
+            if entry_bytes(entry) > CHUNK_BYTES_MAX:
+                raise EntryTooLarge(f"Entry {index} for {self._topic} is over {CHUNK_BYTES_MAX} bytes: give it fewer headers.")
+        ticket = _Ticket(entries)
+        self._waiting.append(ticket)
+        with self._turn:
+            while ticket.outcome is None:
+                self._write_group(self._take_group())
+        if isinstance(ticket.outcome, LogError):
+            raise ticket.outcome
+        return ticket.outcome
+
+    def close(self) -> None:
+        """End the client; an append that is under way gets a short while and is ambiguous then."""
+        self._closed = True
+        got_turn = self._turn.acquire(timeout=RETIRE_WAIT_S)
+        try:
+            self._retire()
+            if self._retired is not None:
+                self._retired.join(RETIRE_WAIT_S)
+        finally:
+            if got_turn:
+                self._turn.release()
+
+    def _take_group(self) -> list[_Ticket]:
+        """Take the first waiting append, and those behind it that fit into the same Kafka batch."""
+        group = [self._waiting.popleft()]
+        size, count = _total_bytes(group[0].entries), len(group[0].entries)
+        while self._waiting:
+            entries = self._waiting[0].entries
+            size, count = size + _total_bytes(entries), count + len(entries)
+            if size > CHUNK_BYTES_MAX or count > CHUNK_COUNT_MAX:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
+    def _write_group(self, group: list[_Ticket]) -> None:
+        """Write the group's entries and set each ticket's outcome; on an error turn back who waits behind."""
+        entries = [entry for ticket in group for entry in ticket.entries]
+        positions: list[int] = []
+        failure: LogError = AppendAmbiguous(f"The append to {self._topic} was interrupted: read the stream to its end.")
+        try:
+            for chunk in split(entries):
+                positions += self._write_chunk(chunk)
+        except LogError as error:
+            failure = error
+            if positions:  # only an append longer than one Kafka batch gets here: its beginning is written
+                failure = AppendAmbiguous(f"{len(positions)} of {len(entries)} entries were written to {self._topic}: {error}")
+                failure.__cause__ = error
+        finally:
+            if len(positions) == len(entries):
+                _hand_out(group, positions)
+            else:
+                self._retire()
+                self._turn_back(group, failure)
+
+    def _write_chunk(self, entries: Sequence[Entry]) -> list[int]:
+        """Write the entries as one Kafka batch and return their positions."""
+        producer = self._connected()
+        futures: list[Any] = []
+        try:
+            for entry in entries:
+                futures.append(  # noqa: PERF401 (how far it came decides between "not done" and "ambiguous")
+                    producer.send(self._topic, entry.value, entry.key, list(entry.headers), partition=0)
+                )
+        except (kafka_errors.KafkaError, ValueError, OSError) as error:
+            reason = f"Kafka took nothing of the append to {self._topic} ({type(error).__name__}: {error})"
+            if futures:
+                raise AppendAmbiguous(f"{reason} after its beginning: read the stream to its end.") from error
+            raise AppendNotDone(f"{reason}: check that the brokers run; append again.") from error
+        try:
+            producer.flush(timeout=self._delivery_wait_s + ANSWER_GRACE_S)
+            positions = [future.get(timeout=0).offset for future in futures]
+        except kafka_errors.KafkaError as error:
+            raise AppendAmbiguous(
+                f"Kafka did not acknowledge the append to {self._topic} ({type(error).__name__}: {error}): it may be written, "
+                "or be written later; read the stream to its end before going on."
+            ) from error
+        if positions != list(range(positions[0], positions[0] + len(entries))) or positions[0] < 0:
+            raise AppendAmbiguous(f"Kafka acknowledged the append to {self._topic} without its positions: read the stream.")
+        return positions
+
+    def _connected(self) -> Any:
+        if self._closed:
+            raise LogUnavailable("This log was closed: open it again.")
+        if self._retired is not None:
+            self._retired.join(RETIRE_WAIT_S)
+            if self._retired.is_alive():
+                raise AppendNotDone(f"The failed append before this one to {self._topic} is not yet over: append again.")
+            self._retired = None
+        if self._producer is None:
+            self._producer = connect_producer(self._bootstrap, delivery_wait_s=self._delivery_wait_s)
+        return self._producer
+
+    def _retire(self) -> None:
+        """Throw the client away with everything that it has not sent."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        # `close` of the library flushes first: it would send what is left, or raise and leave its thread running and sending.
+        sender = producer._sender
+        sender.force_close()
+        self._retired = threading.Thread(target=_end, args=(producer, sender), name=f"{self._topic}-retired", daemon=True)
+        self._retired.start()
+
+    def _turn_back(self, group: Sequence[_Ticket], failure: LogError) -> None:
+        for ticket in group:
+            ticket.outcome = failure if ticket is group[0] else _again(failure)
+        while self._waiting:
+            self._waiting.popleft().outcome = AppendNotDone(
+                f"The append to {self._topic} that was before this one failed ({failure}); nothing of this one was sent: "
+                "read the stream to its end, then append again."
+            )
+
+
+def split(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut entries into runs that each fit into one Kafka batch."""
+    first, size = 0, 0
+    for index, entry in enumerate(entries):
+        size += entry_bytes(entry)
+        if index > first and (size > CHUNK_BYTES_MAX or index - first >= CHUNK_COUNT_MAX):
+            yield entries[first:index]
+            first, size = index, entry_bytes(entry)
+    yield entries[first:]
+
+
+def entry_bytes(entry: Entry) -> int:
+    """Return an upper bound of what the entry takes in Kafka's format."""
+    beside = sum(len(name.encode()) + len(value) for name, value in entry.headers) + len(entry.key or b"")
+    return len(entry.value) + beside + FRAMING_BYTES * (1 + len(entry.headers))
+
+
+def _total_bytes(entries: Sequence[Entry]) -> int:
+    return sum(entry_bytes(entry) for entry in entries)
+
+
+def _hand_out(group: Sequence[_Ticket], positions: Sequence[int]) -> None:
+    taken = 0
+    for ticket in group:
+        ticket.outcome = positions[taken : taken + len(ticket.entries)]
+        taken += len(ticket.entries)
+
+
+def _again(failure: LogError) -> LogError:
+    """Return the same failure as another object: two threads must not raise (and add their tracebacks to) one."""
+    copy = type(failure)(*failure.args)
+    copy.__cause__ = failure.__cause__
+    return copy
+
+
+def _end(producer: Any, sender: threading.Thread) -> None:
+    sender.join()
+    producer.close(timeout=0)

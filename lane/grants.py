@@ -162,13 +162,12 @@ def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int)
             return _no("R32", f"the canary {out} is out and not answered yet", message)
     if channel.in_flight:
         return _no("R32", "a canary goes alone", message)
-    if message.kind in ARRIVALS and channel.unblocked > channel.unblocked_arrivals:
+    if message.kind not in ARRIVALS:
+        return None
+    if channel.unblocked > len(channel.arrivals):
         return _no("R32", "an arrival is no canary while another message may go", message)
-    if message.kind in ARRIVALS and any(
-        other.occurred_ms is not None and other.occurred_ms < (message.occurred_ms or 0)
-        for _, _, other in (*channel.ready, *channel.drained)
-        if other.unblocked and other.kind in ARRIVALS
-    ):
+    first = min(channel.arrivals.values(), key=lambda each: (each.occurred_ms or 0, each.place), default=message)
+    if first is not message:
         return _no("R32", "the arrival that happened first is the canary", message)
     return None
 

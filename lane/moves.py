@@ -125,10 +125,11 @@ def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
         return
     message.unblocked = unblocked
     channel = state.channel(message.channel)
-    step = 1 if unblocked else -1
-    channel.unblocked += step
-    if message.kind in ARRIVALS:
-        channel.unblocked_arrivals += step
+    channel.unblocked += 1 if unblocked else -1
+    if message.kind in ARRIVALS and unblocked:
+        channel.arrivals[message.position] = message
+    elif message.kind in ARRIVALS:
+        del channel.arrivals[message.position]
 
 
 def _keep_queue(message: Message, was: State, to: State) -> None:

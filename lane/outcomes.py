@@ -123,7 +123,7 @@ def settle_in(state: LaneState, fact: SettlingElapsed) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def capture(state: LaneState, message: Message, *, grant: int, at_ms: int) -> None:
+def capture(message: Message, *, grant: int, at_ms: int) -> None:
     """The document's latest captured or filed message, latest by grant and not by answer, says whether it is on file (R12)."""
     doc = message.doc
     if grant >= doc.file_grant:
@@ -214,7 +214,7 @@ def _judge(state: LaneState, message: Message, outcome: AnswerOutcome, *, code: 
             aside = message.state in ("withdrawn", "replaced", "parked")
             move(state, message, "captured", at_ms=at_ms)
             message.needs_person = "CBSA captured it although it was taken back: publish a cancel" if aside else ""
-            capture(state, message, grant=message.grant, at_ms=at_ms)
+            capture(message, grant=message.grant, at_ms=at_ms)
             touch(state, message.doc)
         case "reject":
             return _reject(state, message, code=code, text=text, at_ms=at_ms)

@@ -245,7 +245,7 @@ class Channel:
     held: int = 0
     in_flight: int = 0
     unblocked: int = 0
-    unblocked_arrivals: int = 0
+    arrivals: dict[int, Message] = field(default_factory=dict)
     closed: bool = False
     opened_ms: int = 0
     opened_position: int = NEVER

@@ -1,0 +1,173 @@
+"""What a person does, and what time does on a person's behalf: R5, R15, R22, R34, R56, R57, R61; must not know the wire."""
+
+from lane.moves import move, park, refresh, touch
+from lane.outcomes import capture, next_submission
+from lane.state import Blocker, Drain, Finding, LaneState, Message
+from schemas.facts import (
+    CaptureRevoked,
+    GraceElapsed,
+    MessageFiled,
+    MessageSettled,
+    MessageWithdrawn,
+    ReplayChanged,
+)
+
+
+def withdraw(state: LaneState, position: int, fact: MessageWithdrawn) -> tuple[Finding, ...]:
+    """R15: taken back until something of it may be at CBSA."""
+    message, refused = _object(state, fact.message, fact.basis)
+    if message is None:
+        return (refused,)
+    if message.state not in ("held", "parked") or message.touched:
+        sentence = f"it is {message.state} and may be at CBSA already; publish a cancel instead"
+        return (Finding("R15", sentence, message.position, void=True),)
+    message.act = position
+    message.needs_person = ""
+    move(state, message, "withdrawn", at_ms=fact.at_ms, remark=f"withdrawn by {fact.person}: {fact.reason}")
+    touch(state, message.doc)
+    return ()
+
+
+def file(state: LaneState, position: int, fact: MessageFiled) -> tuple[Finding, ...]:
+    """R34: a clerk filed it by hand; the document is on file."""
+    message, refused = _object(state, fact.message, fact.basis)
+    if message is None:
+        return (refused,)
+    if message.state not in ("held", "parked", "rejected"):
+        return (
+            Finding(
+                "R34", f"it is {message.state}; only what waits here can have been filed by hand", message.position, void=True
+            ),
+        )
+    message.act = position
+    message.needs_person = ""
+    move(state, message, "filed", at_ms=fact.at_ms, remark=f"filed by {fact.person}, reference {fact.reference}")
+    capture(message, grant=position, at_ms=fact.at_ms)
+    touch(state, message.doc)
+    return ()
+
+
+def settle(state: LaneState, position: int, fact: MessageSettled) -> tuple[Finding, ...]:
+    """R57: a person says what became of it, with evidence."""
+    message, refused = _object(state, fact.message, fact.basis)
+    if message is None:
+        return (refused,)
+    if message.state not in ("parked", "unknown", "rejected") and not message.needs_person:
+        sentence = f"it is {message.state}; only parked, rejected and unknown messages are settled by a person"
+        return (Finding("R57", sentence, message.position, void=True),)
+    message.act = position
+    message.needs_person = ""
+    remark = f"settled by {fact.person}: {fact.reason} ({fact.evidence})"
+    was_rejected = message.state == "rejected"
+    move(state, message, fact.to, at_ms=fact.at_ms, remark=remark)
+    if fact.to == "captured":
+        capture(message, grant=max(message.grant, message.position), at_ms=fact.at_ms)
+    if fact.to == "held":
+        message.touched = False
+        if was_rejected:
+            next_submission(message)
+        refresh(state, message)
+    touch(state, message.doc)
+    return ()
+
+
+def revoke(state: LaneState, position: int, fact: CaptureRevoked) -> tuple[Finding, ...]:
+    """R56: CBSA lost what it had captured; it is held again and goes as the next submission."""
+    message, refused = _object(state, fact.message, fact.basis)
+    if message is None:
+        return (refused,)
+    if message.state != "captured":
+        return (
+            Finding("R56", f"it is {message.state}; only a captured message can be lost by CBSA", message.position, void=True),
+        )
+    message.act = position
+    doc = message.doc
+    if doc.file_grant == message.grant:
+        doc.on_file = message.function == "cancel"
+        doc.file_listed = doc.file_related = ()
+    next_submission(message)
+    message.touched = False
+    move(state, message, "held", at_ms=fact.at_ms, remark=f"CBSA lost it ({fact.notice}), says {fact.person}")
+    refresh(state, message)
+    return ()
+
+
+def elapse(state: LaneState, position: int, fact: GraceElapsed) -> tuple[Finding, ...]:
+    """R22: the wait for a predecessor that was never seen is over; void before its time."""
+    findings = []
+    for number in fact.messages:
+        message = state.missing.get(number)
+        if message is None:
+            findings.append(Finding("R22", "it does not wait for a missing predecessor", number, void=True))
+        elif fact.at_ms < grace_due_ms(state, message):
+            findings.append(Finding("R6", "its grace is not over", number, void=True))
+        elif state.policy.missing == "park":
+            assert message.blocker is not None
+            why = message.blocker
+            park(state, message, Blocker("R22", "missing", why.topic), remark=f"{why.topic} was never seen here")
+        else:
+            message.grace = position
+            refresh(state, message)
+    return tuple(findings)
+
+
+def grace_due_ms(state: LaneState, message: Message) -> int:
+    """When the wait for a missing predecessor ends: from the later of receipt and the channel's last opening (R22)."""
+    return max(message.received_ms, state.channel(message.channel).opened_ms) + state.policy.missing_wait_ms
+
+
+def replay(state: LaneState, position: int, fact: ReplayChanged) -> tuple[Finding, ...]:
+    """R61: start, rate, pause, resume and abort of what was held at an opening."""
+    drains = [channel for channel in state.channels.values() if channel.drain and channel.drain.position == fact.replay]
+    if not drains:
+        return (
+            Finding(
+                "R61", f"there is no replay {fact.replay} in this lane; it ended or a newer opening took its place", void=True
+            ),
+        )
+    findings = []
+    for channel in drains:
+        drain = channel.drain
+        assert drain is not None
+        refused = _replay_refused(drain, fact)
+        if refused:
+            findings.append(Finding("R5" if "since" in refused else "R61", refused, void=True))
+            continue
+        drain.act = position
+        match fact.act:
+            case "start" | "resume":
+                drain.status = "running"
+                drain.rate_per_s = fact.rate_per_s if fact.rate_per_s is not None else drain.rate_per_s
+            case "pause":
+                drain.status = "paused"
+            case "abort":
+                drain.status = "aborted"
+            case "rate":
+                drain.rate_per_s = fact.rate_per_s
+                channel.tokens_milli = None
+    return tuple(findings)
+
+
+def _replay_refused(drain: Drain, fact: ReplayChanged) -> str:
+    """Why an act on a replay has no effect, in a sentence, or nothing."""
+    if fact.basis != drain.act:
+        return f"the replay changed at {drain.act}, since you looked; look again and repeat the act if it still fits"
+    allowed = {
+        "start": ("waiting", "aborted"),
+        "resume": ("paused",),
+        "pause": ("running",),
+        "abort": ("waiting", "running", "paused"),
+        "rate": ("waiting", "running", "paused"),
+    }[fact.act]
+    return "" if drain.status in allowed else f"the replay is {drain.status}; {fact.act} does not apply"
+
+
+def _object(state: LaneState, number: int, basis: int) -> tuple[Message | None, Finding]:
+    """The message an act is about, unless something effective happened to it since the person looked (R5)."""
+    message = state.messages.get(number)
+    if message is None:
+        return None, Finding("R5", f"there is no message at position {number} in this lane", number, void=True)
+    if basis != message.act:
+        sentence = f"somebody acted on it at {message.act}, since you looked; look again and repeat the act if it still fits"
+        return None, Finding("R5", sentence, number, void=True)
+    return message, Finding("", "")

@@ -1,0 +1,146 @@
+"""The fold: one table from fact to rule, the only place where a lane's facts take effect; must not know clocks or I/O.
+
+`apply` takes facts in log order. It returns what there is to say of the fact: nothing for a plain effect, findings for the rest;
+a finding with `void` set says that the fact, or one member of it, had no effect, and by which rule.
+"""
+
+from heapq import heappop
+from typing import Final, assert_never
+
+from lane import acts, gate, grants, identity, outcomes
+from lane.moves import refresh
+from lane.policy import Policy
+from lane.state import NEVER, RULES_VERSION, Channel, Finding, LaneState
+from schemas.facts import (
+    AnswersReceived,
+    CaptureRevoked,
+    ComponentOverridden,
+    GraceElapsed,
+    LaneFact,
+    LaneReleased,
+    LaneTaken,
+    MessageFiled,
+    MessageReceived,
+    MessageRefused,
+    MessageSettled,
+    MessageWithdrawn,
+    OutageDeclared,
+    OutageResolved,
+    PersonNeeded,
+    PolicyAdopted,
+    ReplayChanged,
+    RulesAdopted,
+    SendIntended,
+    SendsConcluded,
+    SettlingElapsed,
+    Source,
+    StatusAnswered,
+    StillHere,
+    WindowEnded,
+)
+
+SOURCED: Final = (
+    MessageReceived, MessageRefused, OutageDeclared, OutageResolved, ComponentOverridden, PolicyAdopted, RulesAdopted, AnswersReceived,
+)  # fmt: skip
+"""Facts made from a source record: void unless they continue the chain (R1)."""
+
+
+class RulesTooOld(Exception):
+    """The log has adopted rules that this program does not know (R59): stop and install a newer program."""
+
+
+def apply(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...]:
+    """Let one fact take effect at its position. Raises RulesTooOld; positions must rise."""
+    assert position > state.position, f"position {position} after {state.position}: the log was not read in order"
+    state.position = position
+    state.now_ms = max(state.now_ms, fact.at_ms)
+    while state.timed and state.timed[0][0] <= state.now_ms:
+        refresh(state, heappop(state.timed)[1])
+    if isinstance(fact, SOURCED):
+        broken = _off_chain(state, fact.source)
+        if broken is not None:
+            return (broken,)
+    return _effect(state, position, fact)
+
+
+def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...]:  # noqa: C901 - one table, one line a fact
+    match fact:
+        case MessageReceived():
+            return identity.receive(state, position, fact)
+        case MessageRefused():
+            return identity.refuse(state, fact)
+        case OutageDeclared():
+            return gate.declare(state, position, fact)
+        case OutageResolved():
+            return gate.resolve(state, position, fact)
+        case ComponentOverridden():
+            return gate.override(state, position, fact)
+        case WindowEnded():
+            return gate.end_window(state, position, fact)
+        case LaneTaken():
+            return grants.take(state, position, fact)
+        case LaneReleased():
+            return grants.release(state, position, fact)
+        case StillHere():
+            return grants.still_here(state, position, fact)
+        case SendIntended():
+            return grants.intend(state, position, fact)
+        case SendsConcluded():
+            return outcomes.conclude(state, position, fact)
+        case AnswersReceived():
+            return outcomes.answer(state, fact)
+        case StatusAnswered():
+            return outcomes.status(state, position, fact)
+        case PersonNeeded():
+            return outcomes.need_person(state, fact)
+        case SettlingElapsed():
+            return outcomes.settle_in(state, fact)
+        case GraceElapsed():
+            return acts.elapse(state, position, fact)
+        case MessageWithdrawn():
+            return acts.withdraw(state, position, fact)
+        case MessageFiled():
+            return acts.file(state, position, fact)
+        case MessageSettled():
+            return acts.settle(state, position, fact)
+        case CaptureRevoked():
+            return acts.revoke(state, position, fact)
+        case ReplayChanged():
+            return acts.replay(state, position, fact)
+        case PolicyAdopted():
+            return _adopt(state, fact)
+        case RulesAdopted():
+            return _adopt_rules(state, fact)
+        case _:
+            assert_never(fact)
+
+
+def _off_chain(state: LaneState, source: Source | None) -> Finding | None:
+    """R1: the fact continues the source where the lane's mark stands, or it is void."""
+    if source is None:
+        return Finding("R1", "a fact of the desk stands in a lane without its source", void=True)
+    mark = state.marks.get(source.stream, NEVER)
+    if source.previous != mark or source.position <= mark:
+        return Finding("R1", f"{source.stream} stands at {mark} here, the fact continues {source.previous}", void=True)
+    state.marks[source.stream] = source.position
+    return None
+
+
+def _adopt(state: LaneState, fact: PolicyAdopted) -> tuple[Finding, ...]:
+    """I11: decisions use the policy in force at their position."""
+    state.policy = Policy.from_json(fact.policy)
+    for name in state.policy.channels:
+        state.channels.setdefault(name, Channel(name))
+    for channel in state.channels.values():
+        channel.tokens_milli = None
+    return ()
+
+
+def _adopt_rules(state: LaneState, fact: RulesAdopted) -> tuple[Finding, ...]:
+    """R59: a program older than the log's rules stops here."""
+    if fact.version > RULES_VERSION:
+        raise RulesTooOld(
+            f"the log adopts rules {fact.version} here and this program knows {RULES_VERSION}; install a newer tidegate"
+        )
+    state.rules_version = fact.version
+    return ()

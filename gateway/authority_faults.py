@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-
 PostFault: TypeAlias = Literal[
     "accept_then_time_out",
     "time_out",
@@ -37,8 +36,8 @@ The others: not taken. drip: a byte of the reply head now and then. slow_down: 4
 AnswerFault: TypeAlias = Literal[
     "answer_twice", "answer_late", "answer_lost", "answer_unknown_key", "answer_other_tenant", "answer_unreadable"
 ]
-"""answer_late: after late_s more. answer_lost: never, though the status query knows. answer_unknown_key: one more answer, for a key
-that nobody sent. answer_other_tenant: its receiver is another tenant. answer_unreadable: an outcome that INTERFACES doesn't list."""
+"""answer_late: after late_s more. answer_lost: never, though the status query knows. answer_unknown_key: one more answer, for a
+key that nobody sent. answer_other_tenant: to another receiver. answer_unreadable: an outcome that INTERFACES doesn't list."""
 
 POST_FAULTS: Final[frozenset[str]] = frozenset(get_args(PostFault))
 ANSWER_FAULTS: Final[frozenset[str]] = frozenset(get_args(AnswerFault))

@@ -1,4 +1,4 @@
-"""Finds, after the fact, what was captured in the wrong order (I3b); must not know the register, the lane or how a history is kept.
+"""Finds, after the fact, what was captured in the wrong order (I3b); must not know the register, the lane or how it is kept.
 
 It looks at a whole history with full knowledge of all relations, so it also sees what nobody could know at the time: a trip
 that the carrier sent an hour after the close. Whether the sender could have known is the caller's to decide, from the seqs.
@@ -166,7 +166,7 @@ def _conveyances_of(close: HistoryRow, relations: _Relations) -> Iterator[Histor
     """Yield the originals of the conveyances that the close had to wait for.
 
     Highway and rail: none when a trip on file carried the primary cargo at that moment, for a cargo moves to another trip
-    after its close; else the first trip that ever carried it. Air and marine: the conveyance of each CRN that the cargo ever named.
+    after its close; else the first trip that ever carried it. Air, marine: the conveyance of each CRN that the cargo ever named.
     """
     mode = close["mode"]
     cargo = _primary_cargo(close, relations)

@@ -1,0 +1,340 @@
+"""The simulated authority's web service (INTERFACES section 4, and /v1/sim/ for tests); must not know order rules or the lane.
+
+POST /v1/messages                    202, 400, 409, 429, 503 as INTERFACES says; header values are percent-decoded
+GET  /v1/responses?after=N&wait=S    at most 500 answers
+GET  /v1/messages/KEY                KEY percent-encoded
+GET  /v1/history?after=N[&limit=M]
+PUT  /v1/channels/NAME               what the body leaves out stays; GET /v1/channels lists all
+PUT  /v1/sim/faults                  a plan of `authority_faults`; GET tells how often each struck
+GET  /v1/sim/stats                   POSTs, bytes, connections, and the most POSTs of one key at a time
+GET  /v1/sim/order-violations        what was captured in the wrong order (`authority_order`)
+POST /v1/sim/answers                 {"idempotency_key", "receiver", "outcome", "code", "text", "channel"}: an answer of the
+                                     test's making; a notice has no key
+PUT  /v1/sim/listener                {"listening": false, "for_s": N}: the port is closed for N seconds, so connections are
+                                     refused; every open connection is cut, and the state is kept
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from gateway.authority_documents import FUNCTIONS, MODES, OWN_KEY, TakenMessage, own_key_of
+from gateway.authority_faults import TAKEN_BEFORE_FAULT, bounded, read_fault_plan
+from gateway.authority_history import HISTORY_COUNT_MAX, HistoryEntry, HistoryFull
+from gateway.authority_intake import Authority, drafted
+from gateway.authority_order import HistoryRow, order_violations
+from gateway.authority_register import Verdict
+
+WAIT_MAX_S: Final = 60.0
+"""Longest long poll: proxies cut silent connections not much later."""
+
+CLOSED_MAX_S: Final = 300.0
+"""Longest time without a listener: nobody could ask for it back sooner."""
+
+DRIP_INTERVAL_S: Final = 0.2
+"""Between two bytes of a dripping reply: often enough that no idle time-out cuts it."""
+
+ENDLESS_BYTES_MAX: Final = 1024**3
+"""Where an endless body ends after all: 1 GiB (RELIABILITY G3), so that a forgotten test doesn't fill a disk or a memory."""
+
+CHUNK: Final = b"x" * 16_384
+
+DRIPPING: Final = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nX-Slow: " + b"-" * 10_000
+
+Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Overlaps:
+    """Counts POSTs at a time: of one wire key (I4b: more than one is a finding) and in all."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+        self._open_count = 0
+        self.most_of_one_key = 0
+        self.most_at_once = 0
+        self.keys: set[str] = set()
+
+    def enter(self, wire_key: str) -> None:
+        count = self._open[wire_key] = self._open.get(wire_key, 0) + 1
+        self._open_count += 1
+        self.most_of_one_key = max(self.most_of_one_key, count)
+        self.most_at_once = max(self.most_at_once, self._open_count)
+        if count > 1:
+            self.keys.add(wire_key)
+
+    def leave(self, wire_key: str) -> None:
+        self._open_count -= 1
+        if self._open[wire_key] == 1:
+            del self._open[wire_key]
+        else:
+            self._open[wire_key] -= 1
+
+
+class AuthorityService:
+    """Answers requests; one instance per authority. `close_listener(for_s)` comes from who owns the listening socket."""
+
+    def __init__(self, authority: Authority, *, close_listener: Callable[[float, BaseRequest], None]) -> None:
+        self._authority = authority
+        self._close_listener = close_listener
+        self._overlaps = Overlaps()
+        self._answered = asyncio.Event()
+        authority.on_answer = self._wake_polls
+        self.connections_accepted = 0
+        self._routes: Mapping[tuple[str, str], Handler] = {
+            ("GET", "/v1/responses"): self._responses,
+            ("GET", "/v1/history"): self._history,
+            ("GET", "/v1/channels"): self._channels,
+            ("PUT", "/v1/sim/faults"): self._put_faults,
+            ("GET", "/v1/sim/faults"): self._get_faults,
+            ("GET", "/v1/sim/stats"): self._stats,
+            ("GET", "/v1/sim/order-violations"): self._order_violations,
+            ("POST", "/v1/sim/answers"): self._put_answer,
+            ("PUT", "/v1/sim/listener"): self._listener,
+        }
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request; what the sender got wrong is a 400 with a sentence."""
+        path = request.raw_path.partition("?")[0]
+        try:
+            if request.method == "POST" and path == "/v1/messages":
+                return await self._post_message(request)
+            handler = self._routes.get((request.method, path))
+            if handler is not None:
+                return await handler(request)
+            if request.method == "GET" and path.startswith("/v1/messages/"):
+                return self._status(unquote(path.removeprefix("/v1/messages/")))
+            if request.method == "PUT" and path.startswith("/v1/channels/"):
+                return await self._put_channel(request, unquote(path.removeprefix("/v1/channels/")))
+        except ValueError as exc:
+            return _said(400, str(exc))
+        except HistoryFull as exc:
+            return _said(503, str(exc))
+        return _said(404, f"There is no {request.method} {path:.200} here.")
+
+    async def _post_message(self, request: BaseRequest) -> web.StreamResponse:
+        wire_key = request.headers.get("Idempotency-Key", "")
+        self._overlaps.enter(wire_key)
+        try:
+            body = await request.read()
+            channel = self._authority.channel(_header(request, "Tidegate-Channel"))
+            channel.count(len(body))
+            if channel.inbound == "down":
+                return _said(503, f"The channel {channel.name} does not take messages now.")
+            message = _read_message(request, body)
+            faults = self._authority.faults
+            fault = faults.draw_post(wire_key) if faults.faults else None
+            if fault is not None and fault not in TAKEN_BEFORE_FAULT:
+                return await self._broken_reply(fault, request)
+            if self._authority.take(message) == "conflict":
+                return _said(409, f"The key {wire_key} came with other bytes before.")
+            if faults.latency_ms:
+                await asyncio.sleep(faults.latency_ms / 1000)
+            return web.Response(status=202) if fault is None else await self._broken_reply(fault, request)
+        finally:
+            self._overlaps.leave(wire_key)
+
+    async def _broken_reply(self, fault: str, request: BaseRequest) -> web.StreamResponse:
+        """Reply as the fault says. The handler is cancelled when the sender hangs up, which ends every wait here."""
+        plan, transport = self._authority.faults, request.transport
+        match fault:
+            case "error_500" | "error_500_taken":
+                return _said(500, "An error as planned by the test.")
+            case "error_400":
+                return _said(400, "Unreadable, as planned by the test.")
+            case "unavailable_503":
+                return _said(503, "Not now, as planned by the test.")
+            case "slow_down":
+                return web.Response(status=429, headers={"Retry-After": plan.retry_after})
+            case "redirect":
+                return web.Response(status=307, headers={"Location": "/v1/messages"})
+            case "endless_body":
+                return await _endless(request)
+        if fault in ("accept_then_time_out", "time_out"):
+            await asyncio.sleep(plan.hold_s)
+        elif transport is not None and fault == "drip":
+            for index in range(len(DRIPPING)):
+                transport.write(DRIPPING[index : index + 1])
+                await asyncio.sleep(DRIP_INTERVAL_S)
+        elif transport is not None and fault == "garbage":
+            transport.write(b"\x00\xff this is no HTTP\r\n\r\n")
+            transport.close()
+        if transport is not None:
+            transport.abort()  # drop, drop_taken, and the end of every wait
+        return web.Response(status=500)
+
+    async def _responses(self, request: BaseRequest) -> web.StreamResponse:
+        query = _query(request)
+        after, wait_s = _whole(query, "after"), min(_number(query, "wait"), WAIT_MAX_S)
+        if wait_s > 0 and after >= self._authority.answers.last_seq:
+            try:
+                async with asyncio.timeout(wait_s):
+                    while after >= self._authority.answers.last_seq:
+                        await self._answered.wait()
+            except TimeoutError:
+                return _json(self._authority.answers.page(after))
+        return _json(self._authority.answers.page(after))
+
+    def _wake_polls(self) -> None:
+        self._answered.set()
+        self._answered = asyncio.Event()
+
+    def _status(self, wire_key: str) -> web.StreamResponse:
+        first = self._authority.history.first(wire_key)
+        return _json({"known": first is not None, "outcome": first.verdict.outcome if first and first.verdict else None})
+
+    async def _history(self, request: BaseRequest) -> web.StreamResponse:
+        query = _query(request)
+        limit = _whole(query, "limit") if "limit" in query else HISTORY_COUNT_MAX
+        entries = self._authority.history.after(_whole(query, "after"), limit)
+        body = await asyncio.to_thread(lambda: _encoded({"history": _rows(entries)}))  # big ones would hold up the senders
+        return web.Response(body=body, content_type="application/json")
+
+    async def _order_violations(self, _request: BaseRequest) -> web.StreamResponse:
+        entries = self._authority.history.after(0, HISTORY_COUNT_MAX)
+        found = await asyncio.to_thread(lambda: order_violations(_rows(entries)))
+        return _json({"order_violations": found})
+
+    async def _channels(self, _request: BaseRequest) -> web.StreamResponse:
+        return _json({"channels": {name: channel.as_json() for name, channel in self._authority.channels.items()}})
+
+    async def _put_channel(self, request: BaseRequest, name: str) -> web.StreamResponse:
+        wanted = await _json_body(request)
+        channel = self._authority.channel(name)
+        channel.set(wanted, self._authority.clock.now_s())
+        self._authority.pump(channel)
+        return _json(channel.as_json())
+
+    async def _put_faults(self, request: BaseRequest) -> web.StreamResponse:
+        self._authority.faults = read_fault_plan(await _json_body(request))
+        return _json(self._authority.faults.as_json())
+
+    async def _get_faults(self, _request: BaseRequest) -> web.StreamResponse:
+        return _json(self._authority.faults.as_json())
+
+    async def _stats(self, _request: BaseRequest) -> web.StreamResponse:
+        return _json(
+            {
+                "channels": {name: channel.as_json() for name, channel in self._authority.channels.items()},
+                "connections_accepted": self.connections_accepted,
+                "posts_of_one_key_at_once_max": self._overlaps.most_of_one_key,
+                "posts_at_once_max": self._overlaps.most_at_once,
+                "overlapping_keys": sorted(self._overlaps.keys),
+                "answers": self._authority.answers.last_seq,
+            }
+        )
+
+    async def _put_answer(self, request: BaseRequest) -> web.StreamResponse:
+        body = await _json_body(request)
+        outcome, key = body.get("outcome", "notice"), body.get("idempotency_key")
+        if outcome not in ("captured", "rejected", "duplicate", "notice") or not isinstance(key, str | None):
+            raise ValueError("An answer has an outcome (captured, rejected, duplicate, notice) and a key or null.")
+        verdict = Verdict(outcome="captured", code=str(body.get("code", "")), text=str(body.get("text", "")))
+        answer = drafted(key, str(body.get("receiver", "")), verdict)
+        self._authority.answer_unasked(self._authority.channel(str(body.get("channel", "edi"))), {**answer, "outcome": outcome})
+        return _json({"last_seq": self._authority.answers.last_seq})
+
+    async def _listener(self, request: BaseRequest) -> web.StreamResponse:
+        body = await _json_body(request)
+        if body.get("listening") is not False:
+            raise ValueError('The listener takes {"listening": false, "for_s": N}; it comes back by itself.')
+        self._close_listener(bounded(body, "for_s", default=1.0, most=CLOSED_MAX_S), request)
+        response = _json({"listening": False})
+        response.force_close()
+        return response
+
+
+def _read_message(request: BaseRequest, body: bytes) -> TakenMessage:
+    """Read the headers of a POST. Raises ValueError with a sentence."""
+    wire_key = request.headers.get("Idempotency-Key", "")
+    if not wire_key or "Content-Type" not in request.headers:
+        raise ValueError("A message needs the headers Idempotency-Key and Content-Type.")
+    mode, kind = _header(request, "Tidegate-Mode"), _header(request, "Tidegate-Kind")
+    function, tenant = _header(request, "Tidegate-Function"), _header(request, "Tidegate-Tenant")
+    if mode not in MODES or kind not in OWN_KEY or function not in FUNCTIONS:
+        raise ValueError(f"Tidegate-Mode {mode!r:.40}, -Kind {kind!r:.40} or -Function {function!r:.40} is not one we know.")
+    if mode == "highway" and kind == "conveyance_arrival":
+        raise ValueError("The highway has no conveyance arrival by EDI (plan 3.1).")
+    keys = _object(request.headers.get("Tidegate-Keys", ""), "Tidegate-Keys")
+    for name, values in keys.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f"Tidegate-Keys must list strings under {name!r:.40}.")
+    return TakenMessage(
+        wire_key=wire_key,
+        tenant=tenant,
+        mode=mode,
+        kind=kind,
+        channel=_header(request, "Tidegate-Channel"),
+        function=function,
+        keys=keys,
+        sha256=hashlib.sha256(body).hexdigest(),
+        own=own_key_of(kind, keys, wire_key),
+    )
+
+
+def _header(request: BaseRequest, name: str) -> str:
+    value = request.headers.get(name)
+    if not value:
+        raise ValueError(f"A message needs the header {name}.")
+    return unquote(value) if "%" in value else value
+
+
+def _object(text: str | bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError(f"{what} must be a JSON object, not {text!r:.80}.") from exc
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a JSON object, not {text!r:.80}.")
+    return value
+
+
+async def _json_body(request: BaseRequest) -> dict[str, Any]:
+    return _object(await request.read(), "The body")
+
+
+def _query(request: BaseRequest) -> dict[str, list[str]]:
+    return parse_qs(request.raw_path.partition("?")[2])
+
+
+def _number(query: Mapping[str, list[str]], name: str) -> float:
+    number = float(query.get(name, ["0"])[0])
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"`{name}` must be a number from 0 on.")
+    return number
+
+
+def _whole(query: Mapping[str, list[str]], name: str) -> int:
+    number = int(query.get(name, ["0"])[0])
+    if number < 0:
+        raise ValueError(f"`{name}` must be a whole number from 0 on.")
+    return number
+
+
+def _rows(entries: "list[HistoryEntry] | Any") -> list[HistoryRow]:
+    return [entry.as_row() for entry in entries]
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=_encoded(value), content_type="application/json")
+
+
+def _said(status: int, sentence: str) -> web.Response:
+    return web.Response(status=status, text=sentence)
+
+
+async def _endless(request: BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse(status=202)
+    await response.prepare(request)
+    for _ in range(ENDLESS_BYTES_MAX // len(CHUNK)):
+        await response.write(CHUNK)
+    return response

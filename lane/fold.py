@@ -40,7 +40,8 @@ from schemas.facts import (
 )
 
 SOURCED: Final = (
-    MessageReceived, MessageRefused, OutageDeclared, OutageResolved, ComponentOverridden, PolicyAdopted, RulesAdopted, AnswersReceived,
+    MessageReceived, MessageRefused, AnswersReceived, OutageDeclared, OutageResolved, ComponentOverridden, PolicyAdopted,
+    RulesAdopted,
 )  # fmt: skip
 """Facts made from a source record: void unless they continue the chain (R1)."""
 

@@ -1,0 +1,74 @@
+"""What time brings: which facts may be written and which questions asked at a moment; must not read a clock.
+
+What ends by time ends by a fact that is void before its time (R6); the runner asks here what is due and writes it.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from lane.acts import grace_due_ms
+from lane.gate import holding, outbound_bad
+from lane.state import LaneState, Message
+from schemas.facts import MEMBERS_COUNT_MAX, GraceElapsed, SettlingElapsed, WindowEnded
+
+QUESTIONS_COUNT_MAX: Final = 64
+"""Most status queries asked at once: a question costs CBSA as much as a message."""
+
+
+def due_facts(state: LaneState, *, at_ms: int) -> list[WindowEnded | GraceElapsed | SettlingElapsed]:
+    """The facts that are not void any more at that time: ended windows, graces, settling."""
+    facts: list[WindowEnded | GraceElapsed | SettlingElapsed] = []
+    for outage in state.outages.values():
+        ends = {scope.ends_ms for _, scope in outage.active() if scope.scheduled and scope.ends_ms is not None}
+        facts.extend(WindowEnded(at_ms=at_ms, incident=outage.incident, ends_ms=end) for end in sorted(ends) if end <= at_ms)
+    graces = tuple(islice(_graces(state, at_ms), MEMBERS_COUNT_MAX))
+    if graces:
+        facts.append(GraceElapsed(at_ms=at_ms, messages=graces))
+    settled = tuple(islice(_settled(state, at_ms), MEMBERS_COUNT_MAX))
+    if settled:
+        facts.append(SettlingElapsed(at_ms=at_ms, messages=settled))
+    return facts
+
+
+def questions(state: LaneState, *, at_ms: int) -> list[Message]:
+    """The messages whose fate may be asked of CBSA now: unknown ones (R51), unanswered ones (R54), a silent canary (R32)."""
+    return list(islice(_questions(state, at_ms), QUESTIONS_COUNT_MAX))
+
+
+def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
+    yield from (message for message in state.unsure.values() if not message.needs_person)
+    for channel in state.channels.values():
+        canary = channel.canary
+        if canary is not None and canary.state == "transmitted" and canary.answered_ms is None:
+            if at_ms >= (canary.transmitted_ms or 0) + state.policy.canary_wait_ms:
+                yield canary
+    bad = {name for name in state.policy.channels if outbound_bad(state, name)}
+    for message in state.awaiting.values():
+        sent_ms = message.transmitted_ms or 0
+        if at_ms < sent_ms + state.policy.answer_due_ms:
+            break
+        again_ms = sent_ms if message.answered_ms is None else message.answered_ms + state.policy.answer_again_ms
+        if at_ms >= again_ms and message.channel not in bad and not message.needs_person:
+            yield message
+
+
+def _graces(state: LaneState, at_ms: int) -> Iterator[int]:
+    """Messages that have waited long enough for a missing predecessor, on channels that are open (R22)."""
+    shut = {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=at_ms))}
+    for message in state.missing.values():
+        if message.channel not in shut and grace_due_ms(state, message) <= at_ms:
+            yield message.position
+
+
+def _settled(state: LaneState, at_ms: int) -> Iterator[int]:
+    """Transmitted messages that have settled while answers on their channel are missing or late (R23)."""
+    settling_ms = state.policy.settling_ms
+    if settling_ms is None:
+        return
+    bad = {name for name in state.policy.channels if outbound_bad(state, name)}
+    for message in state.awaiting.values():
+        if at_ms < (message.transmitted_ms or 0) + settling_ms:
+            break
+        if message.channel in bad and not message.settled and message.function != "cancel":
+            yield message.position

@@ -1,0 +1,67 @@
+"""A fold with the place up to which it has read: one per lane (or desk) and process; must not know where records come from."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from lane import desk, fold
+from lane.desk import DeskState
+from lane.state import NEVER, Finding, LaneState, Verdict
+from schemas.facts import DESK_FACTS, LANE_FACTS, Fact
+from schemas.streams import Record, inbound
+
+StateT = TypeVar("StateT", LaneState, DeskState)
+Listener = Callable[[Record, Fact, tuple[Finding, ...]], None]
+
+
+class FactMisplaced(Exception):
+    """A fact stands in a stream that it does not belong to: the log was written by something else; stop (I13)."""
+
+
+class View(Generic[StateT]):
+    """The state, and the position that is read next. Records are absorbed in order, each once."""
+
+    def __init__(self, state: StateT, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
+        self.state = state
+        self.next_position = 0
+        self._decode = decode
+        self._listener = listener
+
+    def absorb(self, records: Sequence[Record]) -> None:
+        """Fold records in. Raises what decoding raises, RulesTooOld, and FactMisplaced."""
+        for record in records:
+            assert record.position >= self.next_position, "a record was read twice or out of order"
+            fact = self._decode(record.value)
+            findings = self._apply(record.position, fact)
+            self.next_position = record.position + 1
+            if self._listener is not None:
+                self._listener(record, fact, findings)
+
+    def _apply(self, position: int, fact: Any) -> tuple[Finding, ...]:
+        state = self.state
+        if isinstance(state, LaneState):
+            if not isinstance(fact, LANE_FACTS):
+                raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong in a lane")
+            return fold.apply(state, position, fact)
+        if not isinstance(fact, DESK_FACTS):
+            raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong on the desk")
+        return desk.apply(state, position, fact)
+
+
+class LaneView(View[LaneState]):
+    """A lane's fold in this process."""
+
+    def __init__(self, mode: str, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
+        super().__init__(LaneState(mode), decode, listener)
+
+    def verdict_of(self, inbound_position: int) -> Verdict | None:
+        """What became of a record of [inbound]; None while intake has not come to it."""
+        if self.state.marks.get(inbound(self.state.mode), NEVER) < inbound_position:
+            return None
+        return self.state.verdicts.get(inbound_position, Verdict("accepted", "taken into the lane"))
+
+
+class DeskView(View[DeskState]):
+    """The desk's fold in this process."""
+
+    def __init__(self, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
+        super().__init__(DeskState(), decode, listener)

@@ -40,9 +40,9 @@ def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
     yield from (message for message in state.unsure.values() if not message.needs_person)
     for channel in state.channels.values():
         canary = channel.canary
-        if canary is not None and canary.state == "transmitted" and canary.answered_ms is None:
-            if at_ms >= (canary.transmitted_ms or 0) + state.policy.canary_wait_ms:
-                yield canary
+        waits = canary is not None and canary.state == "transmitted" and canary.answered_ms is None
+        if canary is not None and waits and at_ms >= (canary.transmitted_ms or 0) + state.policy.canary_wait_ms:
+            yield canary
     bad = {name for name in state.policy.channels if outbound_bad(state, name)}
     for message in state.awaiting.values():
         sent_ms = message.transmitted_ms or 0

@@ -1,7 +1,7 @@
 """A fold with the place up to which it has read: one per lane (or desk) and process; must not know where records come from."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from lane import desk, fold
 from lane.desk import DeskState
@@ -9,7 +9,7 @@ from lane.state import NEVER, Finding, LaneState, Verdict
 from schemas.facts import DESK_FACTS, LANE_FACTS, Fact
 from schemas.streams import Record, inbound
 
-StateT = TypeVar("StateT", LaneState, DeskState)
+StateT = TypeVar("StateT")
 Listener = Callable[[Record, Fact, tuple[Finding, ...]], None]
 
 
@@ -21,7 +21,7 @@ class View(Generic[StateT]):
     """The state, and the position that is read next. Records are absorbed in order, each once."""
 
     def __init__(self, state: StateT, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
-        self.state = state
+        self.state: StateT = state
         self.next_position = 0
         self._decode = decode
         self._listener = listener
@@ -36,15 +36,8 @@ class View(Generic[StateT]):
             if self._listener is not None:
                 self._listener(record, fact, findings)
 
-    def _apply(self, position: int, fact: Any) -> tuple[Finding, ...]:
-        state = self.state
-        if isinstance(state, LaneState):
-            if not isinstance(fact, LANE_FACTS):
-                raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong in a lane")
-            return fold.apply(state, position, fact)
-        if not isinstance(fact, DESK_FACTS):
-            raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong on the desk")
-        return desk.apply(state, position, fact)
+    def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
+        raise NotImplementedError
 
 
 class LaneView(View[LaneState]):
@@ -52,6 +45,11 @@ class LaneView(View[LaneState]):
 
     def __init__(self, mode: str, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
         super().__init__(LaneState(mode), decode, listener)
+
+    def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
+        if not isinstance(fact, LANE_FACTS):
+            raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong in a lane; this log is not Tidegate's")
+        return fold.apply(self.state, position, fact)
 
     def verdict_of(self, inbound_position: int) -> Verdict | None:
         """What became of a record of [inbound]; None while intake has not come to it."""
@@ -65,3 +63,8 @@ class DeskView(View[DeskState]):
 
     def __init__(self, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
         super().__init__(DeskState(), decode, listener)
+
+    def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
+        if not isinstance(fact, DESK_FACTS):
+            raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong on the desk; this log is not Tidegate's")
+        return desk.apply(self.state, position, fact)

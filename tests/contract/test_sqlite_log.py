@@ -1,4 +1,4 @@
-"""The SQLite engine keeps the log's contract, between processes too, and says what to do about an unfit folder or a broken disk."""
+"""The SQLite engine keeps the log's contract, between processes too, and says what to do when folder or disk are unfit."""
 
 # ruff: noqa: SIM300
 # Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from eventlog import sqlite, sqlite_errors, sqlite_file
+from eventlog import sqlite, sqlite_errors, sqlite_file, sqlite_watch
 from eventlog.port import AppendAmbiguous, AppendNotDone, EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
 from eventlog.sqlite import SqliteLog
 from schemas.streams import MODES, Entry
@@ -85,12 +87,42 @@ def test_processes_that_open_an_empty_folder_at_once_share_one_log(tmp_path: Pat
         ]
 
 
+def test_handles_that_open_an_empty_folder_at_the_same_instant_all_open_it(tmp_path: Path) -> None:
+    """Two that make the file at once would meet `database is locked`: one makes it, the others wait their turn."""
+    for round_number in range(10):
+        start = threading.Barrier(6)
+
+        def open_and_append(_: int, folder: Path = tmp_path / str(round_number), start: threading.Barrier = start) -> list[int]:
+            start.wait()
+            log = open_log_in(folder)
+            positions = list(log.append(HIGHWAY, entries(b"a")))
+            log.close()
+            return positions
+
+        with ThreadPoolExecutor(6) as pool:
+            positions = list(pool.map(open_and_append, range(6)))
+        assert [[0], [1], [2], [3], [4], [5]] == sorted(positions)
+
+
 def test_an_append_of_another_process_wakes_a_waiting_reader(log: SqliteLog, tmp_path: Path) -> None:
     """The watcher sees other processes' commits."""
     with ThreadPoolExecutor(1) as pool:
         page = pool.submit(log.read, HIGHWAY, 0, 10, WAKE_WAIT_S)
         assert 0 == start_appender(tmp_path, "other", 1).wait(60)
         assert [b"other:0"] == values(page.result())
+
+
+def test_an_append_of_this_process_wakes_a_waiting_reader_at_once(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a process nobody waits for the next look at other processes' commits."""
+    monkeypatch.setattr(sqlite_watch, "POLL_S", WAKE_WAIT_S)
+    with ThreadPoolExecutor(1) as pool:
+        page = pool.submit(log.read, HIGHWAY, 0, 10, WAKE_WAIT_S)
+        time.sleep(0.1)
+        started = time.monotonic()
+        log.append(HIGHWAY, entries(b"a"))
+        assert [b"a"] == values(page.result())
+        assert time.monotonic() - started < WAKE_WAIT_S / 2
+        log.close()
 
 
 def test_a_waiting_reader_does_not_keep_the_write_ahead_file_from_being_emptied(log: SqliteLog, tmp_path: Path) -> None:

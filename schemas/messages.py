@@ -4,14 +4,24 @@ Source: INTERFACES section 2. A message crosses the edge once, here; behind it t
 """
 
 import base64
-import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from schemas.streams import Mode
 
@@ -66,15 +76,39 @@ KEYS_COUNT_MAX: Final = 2_000
 KEY_CHARS_MAX: Final = 128
 """Longest publisher's key or document key; CBSA's own are at most 25 characters (CCN) and 70 (D.13A document number)."""
 
+SENTENCE_CHARS_MAX: Final = 1_000
+"""Longest sentence of a refusal: it names some twenty fields at fault and then repeats itself."""
+
+YEARS: Final = range(2000, 2200)
+"""Years that a moment of a message may name; others are slips of the hand and would overflow clocks and pages."""
+
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Controls, line ends and marks that turn or hide text: a key with one looks like another key to the person who reads it."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _one_line(value: str) -> str:
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+    if _UNSEEN.search(value):
         raise ValueError("must be one line of visible characters")
     return value
 
+
+def _rfc_3339(value: object) -> object:
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        return value
+    raise ValueError("must be RFC 3339 with an offset, such as 2026-03-01T12:00:00-05:00")
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.year not in YEARS:
+        raise ValueError(f"must lie in the years {YEARS.start} to {YEARS.stop - 1}")
+    return value.astimezone(UTC)
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), AfterValidator(_in_utc)]
+"""A moment in UTC: the same moment under another offset is the same attribute (R10)."""
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=KEY_CHARS_MAX), AfterValidator(_one_line)]
 
@@ -83,10 +117,10 @@ class MessageUnreadable(ValueError):
     """The message can't be taken as it stands; the text says what to mend. `code` is stable, for programs."""
 
     def __init__(self, code: str, sentence: str, *, tenant: str = "", key: str = "") -> None:
-        super().__init__(sentence)
+        super().__init__(_writable(sentence)[:SENTENCE_CHARS_MAX])
         self.code = code
-        self.tenant = tenant
-        self.key = key
+        self.tenant = _writable(tenant)[:KEY_CHARS_MAX]
+        self.key = _writable(key)[:KEY_CHARS_MAX]
 
 
 class Attributes(BaseModel):
@@ -102,19 +136,20 @@ class Attributes(BaseModel):
     function: Function = "original"
     keys: dict[str, list[Name]] = Field(default_factory=dict)
     content_type: Annotated[str, Field(max_length=100), AfterValidator(_one_line)] = "application/octet-stream"
-    inland: bool = False
+    inland: StrictBool = False
     replaces: Name | None = None
     corrects: Name | None = None
-    eta: AwareDatetime | None = None
-    not_before: AwareDatetime | None = None
-    not_after: AwareDatetime | None = None
-    occurred_at: AwareDatetime | None = None
+    eta: Moment | None = None
+    not_before: Moment | None = None
+    not_after: Moment | None = None
+    occurred_at: Moment | None = None
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
         unknown = sorted(set(self.keys) - KEY_ROLES)
         if unknown:
-            raise ValueError(f"keys name unknown roles {', '.join(unknown)}; known are {', '.join(sorted(KEY_ROLES))}")
+            shown = ", ".join(role[:KEY_CHARS_MAX] for role in unknown[:3])
+            raise ValueError(f"keys name unknown roles {_writable(shown)}; known are {', '.join(sorted(KEY_ROLES))}")
         if sum(map(len, self.keys.values())) > KEYS_COUNT_MAX:
             raise ValueError(f"keys list more than {KEYS_COUNT_MAX} documents; split the message")
         own = self.keys.get(OWN_KEY[self.kind], [])
@@ -162,7 +197,7 @@ class PublishLine(Attributes):
             assert self.payload_base64 is not None
             try:
                 raw = base64.b64decode(self.payload_base64, validate=True)
-            except binascii.Error as exc:
+            except ValueError as exc:  # binascii.Error, or its parent when there are non-ASCII characters
                 raise MessageUnreadable(
                     "payload_unreadable", f"payload_base64 is not base64: {exc}", tenant=self.tenant, key=self.key
                 ) from exc
@@ -253,6 +288,11 @@ def _parsed(model: type[_Model], fields: Mapping[str, Any]) -> _Model:
         raise MessageUnreadable(
             "unreadable",
             sentence_of(exc),
-            tenant=str(fields.get("tenant") or "")[:KEY_CHARS_MAX],
-            key=str(fields.get("key") or "")[:KEY_CHARS_MAX],
+            tenant=str(fields.get("tenant") or ""),
+            key=str(fields.get("key") or ""),
         ) from exc
+
+
+def _writable(text: str) -> str:
+    """Replace what UTF-8 can't hold, so that a refusal can always be written down."""
+    return text.encode("utf-8", "replace").decode()

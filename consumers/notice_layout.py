@@ -93,15 +93,15 @@ def paragraphs(lines: list[str]) -> list[str]:
 def _lines(text: str) -> list[str]:
     if len(text) > NOTICE_CHARS_MAX:
         raise NoticeUnreadable(
-            f"The notice has {len(text)} characters, more than {NOTICE_CHARS_MAX}: add the notice alone, without the page around it."
+            f"The notice has {len(text)} characters, more than {NOTICE_CHARS_MAX}: add it alone, without the page around it."
         )
     shown = text.translate(_INVISIBLE).translate(_SPACES)
     shown = unicodedata.normalize("NFC", shown.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
     for char in shown:
         if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Cs"):
             raise NoticeUnreadable(
-                f"The notice holds the hidden character U+{ord(char):04X}, so that what a person sees is not what a program reads: "
-                "add it again as plain text."
+                f"The notice holds the hidden character U+{ord(char):04X}: a person may see other words than a program reads. "
+                "Add it again as plain text."
             )
     lines = [re.sub(r" +", " ", line).strip() for line in shown.split("\n")]
     if not any(lines):
@@ -116,13 +116,12 @@ def _lines(text: str) -> list[str]:
 def _address(lines: list[str]) -> tuple[str, list[str]]:
     """The words of the address on line 1, and the lines that are the notice: no address, no `#` comment, no skip link."""
     slug = ""
-    start = 0
     for start, line in enumerate(lines):
         if line.lower().startswith(("http://", "https://")) and not slug:
             slug = _slug(line)
         elif line.strip("| ") and not line.startswith("#") and line.lower() != "skip to main content":
-            break
-    return slug, lines[start:]
+            return slug, lines[start:]
+    return slug, []
 
 
 def _slug(address: str) -> str:
@@ -135,7 +134,7 @@ def _slug(address: str) -> str:
 
 def _title(body: list[str], slug: str) -> tuple[str, str, list[str], tuple[str, ...]]:
     """Number, title, the lines below the title, findings."""
-    ahead = []
+    ahead: list[str] = []
     for line in body:
         if _label(line) or _is_heading(line) or "|" in line.strip("| ") or len(ahead) == TITLE_LINES_MAX:
             break

@@ -1,7 +1,7 @@
-"""Reads the Eastern times and windows printed in a notice, taking the longer outage where the clock change makes two of one (I9c).
+"""Reads the Eastern times and windows that a notice prints; must not know channels or states.
 
-It must not know channels or states. All bulletin times are ET without an offset: America/Toronto (DOMAIN section 3). Times come
-out in Unix milliseconds UTC.
+Where a clock change makes two times of one, the longer outage is taken (I9c). All bulletin times are ET without an offset:
+America/Toronto (DOMAIN section 3). Times come out in Unix milliseconds UTC.
 """
 
 import re
@@ -34,8 +34,9 @@ _WINDOW: Final = re.compile(
     rf"(?:{_DAY},? (?:and )?)?\b(?:from|between) {_CLOCK} (?:to|and|until|-|–) {_CLOCK}", re.ASCII | re.IGNORECASE
 )
 _JOINT: Final = re.compile(r"[ ,;]{0,3}(?:and)? ?(?:on)? ?", re.ASCII | re.IGNORECASE)
+_DAY_WORDS: Final = "|".join((*_WEEKDAYS, *(month for month in _MONTHS if month != "may")))
 _TIME_LEFT: Final = re.compile(
-    rf"\d ?: ?\d|\d ?[ap]\.?m\b|\b\d{{4}}-\d\d|\b\d{{1,2}}h\d{{2}}\b|\b(?:{'|'.join((*_WEEKDAYS, *(m for m in _MONTHS if m != 'may')))})s?\b"
+    rf"\d ?: ?\d|\d ?[ap]\.?m\b|\b\d{{4}}-\d\d|\b\d{{1,2}}h\d{{2}}\b|\b(?:{_DAY_WORDS})s?\b"
     r"|\bmay \d|\bsame (?:hours?|times?)\b|\b(?:tomorrow|tonight|midnight|noon|weekends?|daily|every|each|nightly)\b|\b\d{4}\b",
     re.ASCII | re.IGNORECASE,
 )

@@ -7,10 +7,12 @@ is not closed, with a finding (DOMAIN sections 2 and 5).
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from consumers.notice_layout import NoticeUnreadable
 from schemas.facts import COMPONENTS, Component, Direction, Effect
+
+Working: TypeAlias = frozenset[tuple[Component, Direction]]
 
 BOTH: Final[frozenset[Direction]] = frozenset({"inbound", "outbound"})
 PORTALS: Final[frozenset[Component]] = frozenset({"emanifest_portal", "cers", "ccp"})
@@ -60,6 +62,7 @@ _OUTBOUND: Final = _words(
     r"|\b(?:get|receiv\w*|obtain)\b[^.]{0,60}?\bfrom (?:the )?CBSA\b|\bin and out\b|\bboth (?:directions|ways)\b"
 )
 _CBSA_CANNOT_SEND: Final = _words(rf"\bCBSA\b[^.]{{0,60}}?\b{_CANNOT}\b[^.]{{0,20}}?\b(?:{_SEND}|issue)\b")
+_OUTBOUND_SAID: Final = _words(r"\boutbound\b|\boutgoing\b")
 _OUTWARD: Final = _words(r"\boutbound\b|\boutgoing\b|\bfrom (?:the )?CBSA\b|\bin and out\b|\bboth (?:directions|ways)\b")
 _WHOLE_SYSTEM: Final = _words(
     r"\b(?:EDI|CIG|applications?|systems?|services?)\b[^.]{0,30}?\b(?:unavailable|not available|down)\b"
@@ -68,31 +71,39 @@ _WHOLE_SYSTEM: Final = _words(
 
 _WORKS: Final = _words(
     r"\bnot (?:being )?(?:affected|impacted)|\bunaffected\b|\bno impact\b|\b(?:working|operating|works?|operates?) normally\b"
-    r"|(?<!not )\b(?:is|are|remains?|now|fully|still) available\b|(?<!no longer )\bcontinues? to (?:work|be received|receive|send|process)\b"
-    r"|\bfiling still works\b|\b(?:has|have|is|are) (?:now )?(?:been )?(?:restored|resolved|fixed)\b|\bback (?:up|online|to normal)\b"
+    r"|(?<!not )\b(?:is|are|remains?|now|fully|still) available\b"
+    r"|(?<!no longer )\bcontinues? to (?:work|be received|receive|send|process)\b"
+    r"|\bfiling still works\b|\b(?:has|have|is|are) (?:now )?(?:been )?(?:restored|resolved|fixed)\b"
+    r"|\bback (?:up|online|to normal)\b"
     r"|(?<!unable to )(?<!able to )\breceives(?: and processes)?\b|\bcan (?:still )?receive\b|\b(?:is|are) still received\b"
     r"|\bwithout (?:delays?|interruptions?|issues?)\b|\bno (?:delays?|outages?)\b"
 )
 _NOT_PROCESSING: Final = _words(
-    rf"\b{_CANNOT}\b (?:be |being |to |currently )*process|\b(?:received|receives?)\b[^.]{{0,30}}?\bqueued\b|\b(?:is|are|be|being) queued\b"
+    rf"\b{_CANNOT}\b (?:be |being |to |currently )*process|\b(?:received|receives?)\b[^.]{{0,30}}?\bqueued\b"
+    r"|\b(?:is|are|be|being) queued\b"
 )
 _CANNOT_TAKE: Final = _words(rf"\b{_CANNOT}\b[^.]{{0,30}}?\b(?:{_SEND}|receiv)")
 _STRONG: Final = _words(
-    r"\bunavailab|\b(?:not|no longer) (?:\w+ )?available\b|\bdown\b|\bunable\b|\bnot (?:\w+ )?able\b|\bcannot\b|\bcan't\b|\bcan not\b"
+    r"\bunavailab|\b(?:not|no longer) (?:\w+ )?available\b|\bdown\b|\bunable\b"
+    r"|\bnot (?:\w+ )?able\b|\bcannot\b|\bcan't\b|\bcan not\b"
     r"|\bnot (?:be |being |currently )*(?:work|function|operat|accessible|respond|receiv|send|sent|transmit|process)"
-    r"|\binaccessible\b|\bno access\b|\bdisconnect|\bout of (?:service|order)\b|\bsuspended\b|\bstopped\b|\bfail(?:s|ed|ing|ures?)?\b"
+    r"|\binaccessible\b|\bno access\b|\bdisconnect|\bout of (?:service|order)\b"
+    r"|\bsuspended\b|\bstopped\b|\bfail(?:s|ed|ing|ures?)?\b"
 )
 _WEAK: Final = _words(
     r"\boutages?\b|\berrors?\b|\bissues?\b|\bproblems?\b|\btrouble\b|\bdifficult|\baffected\b|\bimpacted\b|\bdisrupt|\binterrupt"
 )
 _PARTIAL: Final = _words(
-    r"\b(?:some|certain|several|a number of|many) (?:\w+ ){0,3}?(?:clients?|users?|brokers?|carriers?|importers?|exporters?|providers?)\b"
-    r"|\bintermittent|\bcomes? and goes?\b|\bsporadic|\bat times\b|\bmay (?:get|see|receive|encounter|experience) (?:an? )?errors?\b"
+    rf"\b(?:some|certain|several|a number of|many) (?:\w+ ){{0,3}}?{_CLIENTS}"
+    r"|\bintermittent|\bcomes? and goes?\b|\bsporadic|\bat times\b"
+    r"|\bmay (?:get|see|receive|encounter|experience) (?:an? )?errors?\b"
 )
 _DELAYED: Final = _words(r"\bdelay|\blate\b|\bslow|\bbacklog|\blonger than (?:normal|usual)|\bdegrad|\bupdating\b")
+_OUTAGE: Final = _words(r"\boutages?\b")
 _RELOGON: Final = _words(r"\bre-?log-?(?:on|in)|\blog(?:ged)? (?:back )?(?:on|in|out|off)\b")
 _BOILERPLATE: Final = _words(
-    r"\bactively working\b|\bestimated time\b|\bfurther updates?\b|\bupdates? to this bulletin\b|\bthis (?:bulletin|message) (?:is|will be)\b"
+    r"\bactively working\b|\bestimated time\b|\bfurther updates?\b|\bupdates? to this bulletin\b"
+    r"|\bthis (?:bulletin|message) (?:is|will be)\b"
     r"|\bregret\b|\bwork on it goes on\b|\bcontingency\b|\bwill be (?:provided|updated)\b"
 )
 _ALTERNATIVE: Final = _words(r"\binstead\b|\bmay (?:use|file)\b|\bcan (?:use|file)\b|\balternativ|\bexample\b")
@@ -105,13 +116,16 @@ _TITLE_END: Final = _words(r" [-–—] |; |, (?=but )|(?<=:) ")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One clause that says that something fails. `firm`: by plain words, not by "issue" or "outage". `own`: it names its
-    components itself, they are not taken from the clause before it. No directions: it gives none."""
+    components itself, they are not taken from the clause before it. No directions: it gives none. `outage`: it uses that word.
+    `symptom`: its only direction is outbound, told from missing responses, which an inbound stop has too."""
 
     components: frozenset[Component]
     directions: frozenset[Direction]
     effect: Effect | None
     firm: bool
     own: bool
+    outage: bool
+    symptom: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +160,12 @@ def effect_of(clause: str) -> tuple[Effect | None, bool]:
         return "not_processing", True
     if _STRONG.search(text):
         return ("partial" if _PARTIAL.search(text) else "unavailable"), True
-    for words, effect in ((_DELAYED, "delayed"), (_PARTIAL, "partial"), (_RELOGON, "relogon")):
-        if words.search(text):
-            return effect, True  # type: ignore[return-value]  # mypy widens the pairs' words to str
+    if _DELAYED.search(text):
+        return "delayed", True
+    if _PARTIAL.search(text):
+        return "partial", True
+    if _RELOGON.search(text):
+        return "relogon", True
     return ("unavailable" if _WEAK.search(text) else None), False
 
 
@@ -197,17 +214,15 @@ def read_words(title: str, description: str, *, clients: str, unsaid: Effect | N
         head = replace(head, effect=unsaid)
     elif head.effect is None and not body:
         raise NoticeUnreadable("Neither title nor description says that something fails: read it and act by hand.")
-    findings += _portal_findings(title, description)
+    if names_plain_portal(f"{title}\n{description}"):
+        findings.append("It says 'portal' without saying which: the eManifest portal, CERS and the CARM Client Portal are meant.")
     if own and head.components - own:
         findings.append(f"Its title names {_list(head.components - own)}, its description does not: taken as meant.")
     if head.components and own - head.components:
         findings.append(f"Its description names {_list(own - head.components)}, its title does not: taken as meant.")
-    effects: dict[tuple[Component, Direction], Effect] = {}
-    if _FULL.search(f"{title}\n{description}"):
-        effects |= _full_outage(head, body)
-        findings.append(
-            "It speaks of all CBSA systems: read by the plan, EDI and the eManifest portal are queued at CBSA, the rest is down."
-        )
+    effects = _full_outage(head, body)
+    if "not_processing" in effects.values():
+        findings.append("It speaks of all CBSA systems: by the plan CBSA queues EDI and the eManifest portal, the rest is down.")
     for component in COMPONENTS:
         if component in components and (component, "inbound") not in effects:
             closed, said = _component(component, head, body, working)
@@ -221,9 +236,17 @@ def read_words(title: str, description: str, *, clients: str, unsaid: Effect | N
 
 def _title_statement(title: str) -> Statement:
     parts = [part for part in _TITLE_END.split(title) if not _only_works(part)]
-    text = " - ".join(parts)
-    effect, firm = effect_of(text)
-    return Statement(components=named(text), directions=directions_of(text), effect=effect, firm=firm, own=True)
+    return _statement(" - ".join(parts))
+
+
+def _statement(clause: str) -> Statement:
+    effect, firm = effect_of(clause)
+    directions = directions_of(clause)
+    symptom = directions == {"outbound"} and not (_OUTBOUND_SAID.search(clause) or _CBSA_CANNOT_SEND.search(clause))
+    outage = _OUTAGE.search(clause) is not None
+    return Statement(
+        components=named(clause), directions=directions, effect=effect, firm=firm, own=True, outage=outage, symptom=symptom
+    )
 
 
 def _only_works(clause: str) -> bool:
@@ -232,33 +255,48 @@ def _only_works(clause: str) -> bool:
 
 def _description_statements(
     description: str, title_components: frozenset[Component]
-) -> tuple[list[Statement], frozenset[Direction], frozenset[Component]]:
-    """What fails by the description, the directions that it says work, and components that it names without either."""
+) -> tuple[list[Statement], Working, frozenset[Component]]:
+    """What fails by the description, what it says works, and components that it names without either."""
     body: list[Statement] = []
-    working: set[Direction] = set()
+    working: set[tuple[Component, Direction]] = set()
     mentioned: set[Component] = set()
     meant = title_components
     for clause in filter(None, map(str.strip, _SENTENCE_END.split(description))):
-        components, directions = named(clause), directions_of(clause)
-        effect, firm = effect_of(clause)
-        if effect is None:
+        found = _statement(clause)
+        components = _pointed_at(clause, found.components, meant)
+        if found.effect is None:
             if _WORKS.search(clause):
-                working |= directions
+                working |= {(component, way) for component in components or COMPONENTS for way in found.directions}
             elif not _ALTERNATIVE.search(clause):
                 mentioned |= components
         elif components:
             meant = components
-            body.append(Statement(components=components, directions=directions, effect=effect, firm=firm, own=True))
-        elif meant and firm and (directions or not _BOILERPLATE.search(clause)):
-            inherited = (meant - PORTALS or meant) if directions else meant
-            body.append(Statement(components=inherited, directions=directions, effect=effect, firm=firm, own=False))
+            body.append(replace(found, components=components))
+        elif meant and found.firm and (found.directions or not _BOILERPLATE.search(clause)):
+            inherited = (meant - PORTALS or meant) if found.directions else meant
+            body.append(replace(found, components=inherited, own=False))
     return body, frozenset(working), frozenset(mentioned)
+
+
+def _pointed_at(clause: str, components: frozenset[Component], meant: frozenset[Component]) -> frozenset[Component]:
+    """ "The portal" is the one spoken of before; RNS among acknowledgements and rejects is a response of what was spoken of."""
+    if names_plain_portal(clause) and meant & PORTALS:
+        return components - PORTALS | meant & PORTALS
+    if components == {"rns"} and meant and _RESPONSE_LIST.search(clause):
+        return frozenset()
+    return components
 
 
 def _full_outage(head: Statement, body: list[Statement]) -> dict[tuple[Component, Direction], Effect]:
     """DOMAIN section 2, FULL_CBSA: EDI and the eManifest portal keep sending, CBSA queues; no responses. Words that say that
-    CBSA can't receive go before it."""
-    stopped = any("inbound" in statement.directions and statement.effect == "unavailable" for statement in (head, *body))
+    CBSA can't receive go before it. Empty when it is none: not all systems, or only late or for some."""
+    told = [head, *body]
+    firm = [statement.effect for statement in told if statement.firm and statement.effect]
+    if not any(statement.effect and len(statement.components) == len(COMPONENTS) for statement in told):
+        return {}
+    if firm and worst(*firm) not in ("unavailable", "not_processing"):
+        return {}
+    stopped = any("inbound" in statement.directions and statement.effect == "unavailable" for statement in told)
     queued: frozenset[Component] = frozenset() if stopped else frozenset({"edi", "cig", "swi", "rns", "emanifest_portal"})
     inbound: dict[tuple[Component, Direction], Effect] = {
         (component, "inbound"): "not_processing" if component in queued else "unavailable" for component in COMPONENTS
@@ -268,7 +306,7 @@ def _full_outage(head: Statement, body: list[Statement]) -> dict[tuple[Component
 
 
 def _component(
-    component: Component, head: Statement, body: list[Statement], working: frozenset[Direction]
+    component: Component, head: Statement, body: list[Statement], working: Working
 ) -> tuple[dict[tuple[Component, Direction], Effect], list[str]]:
     """One component's scopes, from the statements about it."""
     title = head if component in head.components else None
@@ -288,18 +326,19 @@ def _component(
     return closed, findings
 
 
-def _directions(
-    component: Component, about: list[Statement], working: frozenset[Direction]
-) -> tuple[frozenset[Direction], list[str]]:
+def _directions(component: Component, about: list[Statement], working: Working) -> tuple[frozenset[Direction], list[str]]:
+    works = {way for name, way in working if name == component}
     given = [statement.directions for statement in about if statement.directions]
     union = frozenset[Direction]().union(*given)
     if not union:
-        return (BOTH - working or BOTH), []
-    open_ended = any(statement.own and statement.firm and not statement.directions for statement in about)
-    if open_ended and BOTH - union - working:
-        return BOTH, [
-            f"It names {NAMES[component]} without a direction and, elsewhere, only {_list(union)}: both directions are taken as meant."
-        ]
+        return (BOTH - works or BOTH), []
+    symptoms = all(statement.symptom for statement in about if statement.directions)
+    open_ended = any(
+        statement.own and not statement.directions and (statement.firm or (statement.outage and symptoms)) for statement in about
+    )
+    if open_ended and BOTH - union - works:
+        only = f"It names {NAMES[component]} without a direction and, elsewhere, only {_list(union)}"
+        return BOTH, [f"{only}: both directions are taken as meant."]
     if len(union) > 1 and about[0].directions and about[0].directions != union and len(given) > 1:
         return union, [f"It does not give {NAMES[component]} the same directions everywhere: both are taken as meant."]
     return union, []
@@ -321,14 +360,6 @@ def _effect(component: Component, title: Statement | None, about: list[Statement
     return worse, [
         f"Title and description differ about {NAMES[component]} ({_shown(headed)}, {_shown(said)}): {_shown(worse)} was taken."
     ]
-
-
-def _portal_findings(title: str, description: str) -> list[str]:
-    if names_plain_portal(f"{title}\n{description}"):
-        return [
-            "It says 'portal' without saying which: the eManifest portal, CERS and the CARM Client Portal are taken as meant."
-        ]
-    return []
 
 
 def other_findings(text: str, *, clients: str, closed: frozenset[Component]) -> list[str]:

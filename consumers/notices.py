@@ -32,7 +32,8 @@ SCOPES_COUNT_MAX: Final = 200
 
 _STATUS: Final = re.compile(r"\b(RESOLVED|UPDATED?|CORRECTION|CORRECTED)\b", re.ASCII)
 _STATUS_PLACED: Final = re.compile(
-    r"(?:^|TCC\d\d-\d{3,4}\b)[\W_]{0,5}(resolved|updated?|correction|corrected)\b|[-–—:(] ?(resolved|updated?|correction|corrected)\W{0,2}$",
+    r"(?:^|TCC\d\d-\d{3,4}\b)[\W_]{0,5}(resolved|updated?|correction|corrected)\b"
+    r"|[-–—:(] ?(resolved|updated?|correction|corrected)\W{0,2}$",
     re.ASCII | re.IGNORECASE,
 )
 _NOT_RESOLVED: Final = re.compile(
@@ -140,7 +141,7 @@ def _only_section(layout: Layout) -> Section:
     (section,) = layout.sections
     if "description" not in section.fields or not section.fields.keys() & {"start", "clients"}:
         raise NoticeUnreadable(
-            "It does not have the labels Start Date / Time, Clients Affected and Description on lines of their own: read it and act by hand."
+            "It does not have Start Date / Time, Clients Affected and Description on lines of their own: read it and act by hand."
         )
     return section
 

@@ -82,7 +82,7 @@ SENTENCE_CHARS_MAX: Final = 1_000
 YEARS: Final = range(2000, 2200)
 """Years that a moment of a message may name; others are slips of the hand and would overflow clocks and pages."""
 
-_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """Controls, line ends and marks that turn or hide text: a key with one looks like another key to the person who reads it."""
 
@@ -96,7 +96,7 @@ def _one_line(value: str) -> str:
 
 
 def _rfc_3339(value: object) -> object:
-    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+    if isinstance(value, datetime) or (isinstance(value, str) and RFC_3339.fullmatch(value)):
         return value
     raise ValueError("must be RFC 3339 with an offset, such as 2026-03-01T12:00:00-05:00")
 

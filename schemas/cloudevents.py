@@ -1,0 +1,202 @@
+"""A message's attributes as CloudEvents headers of a record, and back; must not know who publishes, nor what a mode allows.
+
+CloudEvents 1.0, Kafka protocol binding, binary mode (INTERFACES section 2): the record's value is the payload as it is. Any
+client can write these headers, so every one of them is looked at as if it came from a stranger.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from schemas.messages import RFC_3339, Attributes, MessageUnreadable, parse_attributes
+from schemas.streams import Headers, Record
+
+TYPE: Final = "ca.tidegate.message.published.v1"
+
+HEADERS_BYTES_MAX: Final = 64 * 1024
+"""Most bytes of all headers together, the log's own limit: a close that lists 2,000 house bills of 25 characters takes 56 KB."""
+
+HEADERS_COUNT_MAX: Final = 100
+"""Most headers of one record: ours are at most 19, tracing adds a few; beyond is a mistake or an attack."""
+
+_OPTIONAL_MOMENTS: Final = {"eta": "eta", "notbefore": "not_before", "notafter": "not_after", "occurredat": "occurred_at"}
+_OPTIONAL_NAMES: Final = {"replaces": "replaces", "corrects": "corrects"}
+_REQUIRED: Final = ("specversion", "id", "source", "type", "tenant", "kind")
+_KNOWN: Final = frozenset(
+    {*_REQUIRED, "time", "subject", "channel", "function", "keys", "inland", *_OPTIONAL_NAMES, *_OPTIONAL_MOMENTS}
+)
+_EXTENSION: Final = re.compile(r"ce_[a-z0-9]+")
+
+
+def to_headers(attributes: Attributes, published_at: datetime) -> Headers:
+    """Say the attributes as headers. `published_at` has an offset; it is no part of the message's identity (R10).
+
+    Raises MessageUnreadable when they take more room than the log gives them.
+    """
+    texts = {
+        "ce_specversion": "1.0",
+        "ce_id": attributes.key,
+        "ce_source": f"/providers/{quote(attributes.tenant, safe='')}",
+        "ce_type": TYPE,
+        "ce_time": _text_of(published_at),
+        "ce_subject": attributes.document,
+        "content-type": attributes.content_type,
+        "ce_tenant": attributes.tenant,
+        "ce_kind": attributes.kind,
+        "ce_channel": attributes.channel,
+        "ce_function": attributes.function,
+        "ce_keys": json.dumps(attributes.keys, ensure_ascii=False, separators=(",", ":")),
+        "ce_inland": "true" if attributes.inland else "false",
+    }
+    for header, field in _OPTIONAL_NAMES.items():
+        name: str | None = getattr(attributes, field)
+        if name is not None:
+            texts[f"ce_{header}"] = name
+    for header, field in _OPTIONAL_MOMENTS.items():
+        moment: datetime | None = getattr(attributes, field)
+        if moment is not None:
+            texts[f"ce_{header}"] = _text_of(moment)
+    headers = tuple((name, text.encode()) for name, text in texts.items())
+    _refuse_too_large(headers, _refuser(attributes.tenant, attributes.key))
+    return headers
+
+
+def attributes_of(record: Record, mode: str) -> Attributes:
+    """Read the attributes of a record of [inbound.MODE]; not the payload. Raises MessageUnreadable with what to mend.
+
+    An extension that is not ours is passed over, as CloudEvents asks; a `ce_` name that no extension can have (`ce_not_before`)
+    is refused, since it is one of ours misspelt and its meaning would be lost.
+    """
+    refuse = _refuser(_shown(record, "ce_tenant"), _shown(record, "ce_id"))
+    _refuse_too_large(record.headers, refuse)
+    said = _texts(record, refuse)
+    missing = [f"ce_{name}" for name in _REQUIRED if name not in said]
+    if missing:
+        raise refuse(
+            "header_missing",
+            f"the headers {', '.join(missing)} are missing; publish in CloudEvents binary mode, with all of them",
+        )
+    if said["specversion"] != "1.0":
+        raise refuse("specversion_unknown", f"ce_specversion is {said['specversion'][:20]!r}; publish with CloudEvents 1.0")
+    if said["type"] != TYPE:
+        raise refuse("type_unknown", f"ce_type is {said['type'][:80]!r}; the type of a message to publish is {TYPE}")
+    if not said["source"].startswith("/providers/") or said["tenant"] not in _tenants_of(said["source"]):
+        raise refuse(
+            "source_disagrees",
+            f"ce_source is {said['source'][:80]!r} and ce_tenant {said['tenant'][:80]!r}; the source is /providers/TENANT",
+        )
+    if "time" in said and not _is_moment(said["time"]):
+        raise refuse("time_unreadable", f"ce_time is {said['time'][:40]!r}; write RFC 3339 with an offset, or leave it out")
+    attributes = parse_attributes(_fields(said, mode, refuse))
+    if said.get("subject", attributes.document) != attributes.document:
+        raise refuse(
+            "subject_disagrees",
+            f"ce_subject is {said['subject'][:80]!r} and the document's own key {attributes.document!r}; make them the same",
+        )
+    return attributes
+
+
+def _fields(said: dict[str, str], mode: str, refuse: Callable[[str, str], MessageUnreadable]) -> dict[str, Any]:
+    """Name the headers' texts as `Attributes` does; those that were left out keep their defaults."""
+    fields: dict[str, Any] = {"mode": mode, "key": said["id"], "tenant": said["tenant"], "kind": said["kind"]}
+    for header, field in {"channel": "channel", "function": "function", "content-type": "content_type"}.items():
+        if header in said:
+            fields[field] = said[header]
+    for header, field in {**_OPTIONAL_NAMES, **_OPTIONAL_MOMENTS}.items():
+        if header in said:
+            fields[field] = said[header]
+    if "inland" in said:
+        if said["inland"] not in ("true", "false"):
+            raise refuse("inland_unreadable", f"ce_inland is {said['inland'][:20]!r}; write true or false")
+        fields["inland"] = said["inland"] == "true"
+    if "keys" in said:
+        fields["keys"] = _keys(said["keys"], refuse)
+    return fields
+
+
+def _keys(text: str, refuse: Callable[[str, str], MessageUnreadable]) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("keys_unreadable", f'ce_keys is not a JSON object of lists, such as {{"ccn": ["ABCD111"]}}: {exc}') from exc
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object, and refuse a name that stands twice: which of the two is meant can't be known."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
+
+
+def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> dict[str, str]:
+    """Read our headers as text, by name without `ce_`; other people's are passed over."""
+    said: dict[str, str] = {}
+    for name, value in record.headers:
+        low = name.lower()
+        ours = low.removeprefix("ce_") if low.startswith("ce_") else low
+        if low != "content-type":
+            if not low.startswith("ce_"):
+                continue
+            if not _EXTENSION.fullmatch(name):
+                raise refuse(
+                    "header_misspelt", f"{name[:60]!r} is no CloudEvents attribute; write ce_ and then lower-case letters only"
+                )
+            if ours not in _KNOWN:
+                continue
+        if ours in said:
+            raise refuse("header_twice", f"the header {low} stands twice; send it once")
+        try:
+            said[ours] = value.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise refuse("header_not_utf8", f"the header {low} is not UTF-8 ({exc.reason}); send it as UTF-8 text") from exc
+    return said
+
+
+def _refuse_too_large(headers: Headers, refuse: Callable[[str, str], MessageUnreadable]) -> None:
+    if len(headers) > HEADERS_COUNT_MAX:
+        raise refuse("headers_too_many", f"the record has {len(headers):,} headers and the limit is {HEADERS_COUNT_MAX}")
+    size_bytes = sum(len(name.encode("utf-8", "replace")) + len(value) for name, value in headers)
+    if size_bytes > HEADERS_BYTES_MAX:
+        raise refuse(
+            "headers_too_large",
+            f"the headers have {size_bytes:,} bytes and the limit is {HEADERS_BYTES_MAX:,}; name fewer documents",
+        )
+
+
+def _tenants_of(source: str) -> tuple[str, str]:
+    """The tenant that a source names, as it stands and with its percent-encoding undone: clients write either."""
+    plain = source.removeprefix("/providers/")
+    return plain, unquote(plain, errors="replace")
+
+
+def _is_moment(text: str) -> bool:
+    if not RFC_3339.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text.upper())
+    except ValueError:
+        return False
+    return True
+
+
+def _text_of(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError("a moment in a header needs an offset; give a datetime with a time zone")
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _shown(record: Record, name: str) -> str:
+    return (record.header(name) or b"").decode("utf-8", "replace")
+
+
+def _refuser(tenant: str, key: str) -> Callable[[str, str], MessageUnreadable]:
+    """Make what turns a code and a sentence into the refusal of this message."""
+
+    def refuse(code: str, sentence: str) -> MessageUnreadable:
+        return MessageUnreadable(code, sentence, tenant=tenant, key=key)
+
+    return refuse

@@ -24,7 +24,8 @@ class KafkaLog:
 
     def __init__(self, bootstrap: str, topic_prefix: str, delivery_wait_s: float) -> None:
         """Use `open`, which also checks the topics."""
-        topics = {stream: topic_prefix + stream for stream in ALL_STREAMS}
+        self.topics: Final = {stream: topic_prefix + stream for stream in ALL_STREAMS}
+        topics = self.topics
         self._writers: Final = {
             stream: StreamWriter(bootstrap, topic, delivery_wait_s=delivery_wait_s) for stream, topic in topics.items()
         }

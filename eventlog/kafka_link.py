@@ -7,12 +7,13 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
 
 from eventlog.port import ENTRY_BYTES_MAX, LogError, LogRegressed, LogUnavailable, LogUnfit
 from schemas.streams import Record
@@ -56,7 +57,8 @@ def connect_producer(bootstrap: str, *, delivery_wait_s: float) -> Any:
     _await_listener(bootstrap, CONNECT_WAIT_S)
     request_wait_s = min(REQUEST_WAIT_S, delivery_wait_s / 2)
     with translated("connect a writer", bootstrap):
-        return KafkaProducer(
+        return _made(
+            KafkaProducer,
             **_shared(bootstrap),
             enable_idempotence=True,
             acks="all",
@@ -77,7 +79,8 @@ def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: 
     """Make a consumer without a group that refuses positions out of range. Raises LogUnavailable."""
     _await_listener(bootstrap, CONNECT_WAIT_S)
     with translated("connect a reader", bootstrap):
-        return KafkaConsumer(
+        return _made(
+            KafkaConsumer,
             **_shared(bootstrap),
             group_id=None,
             enable_auto_commit=False,
@@ -98,7 +101,7 @@ def connect_admin(bootstrap: str, *, wait_s: float = CONNECT_WAIT_S) -> Any:
     _await_listener(bootstrap, wait_s)
     with translated("connect", bootstrap):
         settings = _shared(bootstrap) | {"bootstrap_timeout_ms": int(wait_s * 1000)}
-        return KafkaAdminClient(**settings, request_timeout_ms=int(REQUEST_WAIT_S * 1000))
+        return _made(KafkaAdminClient, **settings, request_timeout_ms=int(REQUEST_WAIT_S * 1000))
 
 
 def assign_all(consumer: Any, topics: Iterable[str]) -> dict[str, TopicPartition]:
@@ -156,6 +159,22 @@ def translate(error: BaseException, doing: str, bootstrap: str) -> LogError:
             )
         case _:
             return LogUnavailable(_unreachable(doing, bootstrap, error))
+
+
+def _made(kind: Callable[..., Any], **settings: Any) -> Any:
+    """Make a client of the library; if that fails, end the thread and the sockets that it began with and would leave behind."""
+    begun: list[Any] = []
+
+    def begin(**inner: Any) -> Any:
+        begun.append(KafkaNetClient(**inner))
+        return begun[-1]
+
+    try:
+        return kind(**settings, kafka_client=begin)
+    except BaseException:
+        for client in begun:
+            client.close()
+        raise
 
 
 def _await_listener(bootstrap: str, wait_s: float) -> None:

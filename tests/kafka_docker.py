@@ -1,8 +1,10 @@
 """Starts Apache Kafka in containers where a Docker engine answers; must not know pytest or Tidegate's streams."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from eventlog.kafka_topics import count_brokers
@@ -12,12 +14,18 @@ from tests.kafka_cluster import READY_WAIT_S, BrokersUnavailable, free_ports, ka
 IMAGE: Final = "apache/kafka:4.3.1"
 """The same version as infra/kafka/pom.xml and docker-compose.yml: tests/unit/test_compose.py compares them."""
 
+SOCKET: Final = Path("/var/run/docker.sock")
+"""Where a Docker engine listens unless DOCKER_HOST says otherwise."""
+
 ENGINE_WAIT_S: Final = 3
 """A Docker engine on this machine answers at once."""
 
 
 def docker_answers() -> bool:
     """Tell whether there is a Docker engine to start containers in."""
+    if "DOCKER_HOST" not in os.environ and not SOCKET.exists():
+        return False  # without asking: the library leaves an open socket behind when nobody answers
+
     import docker
     from docker.errors import DockerException
 

@@ -1,8 +1,5 @@
 """The Apache Kafka engine keeps the log's contract on one real broker and on three."""
 
-# ruff: noqa: SIM300
-# Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
-
 from collections.abc import Iterator
 
 import pytest

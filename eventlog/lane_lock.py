@@ -1,47 +1,53 @@
 """Locks that the kernel frees when their process dies, so that a dead lane holder is proved dead (R43); knows no leases.
 
 The lock is `flock` on a file of the data folder: it lasts as long as the open file, and the kernel closes that at death, whatever
-killed the process. It proves nothing across machines, and nothing on a network file system that fakes locks. A process forked
-(not started by exec) from the holder keeps the lock alive; Tidegate forks none.
+killed the process. The file names the process that took it last, so that a free lock proves the death of that one and nobody
+else. It proves nothing across machines, and nothing on a network file system that fakes locks. A process forked (not started by
+exec) from the holder keeps the lock alive; Tidegate forks none.
 """
 
 import fcntl
 import os
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+NAME_BYTES_MAX: Final = 500
+"""Longest holder's name that is kept in a lock file."""
+
+
+class Taken(NamedTuple):
+    """What an attempt gave: `taken`, the lock is ours; `before`, who held it last and is dead or gave it back, or None."""
+
+    taken: bool
+    before: str | None
 
 
 class LaneLocks:
     """The lane locks of one process on one data folder; a holder takes the lock before it ever asks for the lane's lease."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Name the folder, which must exist; no file is touched before the first `acquire` or `holder_is_dead`."""
+        """Name the folder, which must exist; no file is touched before the first `acquire`."""
         self._data_dir: Final = data_dir
         self._held: Final[dict[str, int]] = {}
         self._guard: Final = threading.Lock()
 
-    def acquire(self, lane: str) -> bool:
-        """Take the lane's lock for the life of this process, at once or not at all; True also when we hold it already.
+    def acquire(self, lane: str, holder: str) -> Taken:
+        """Take the lane's lock for the life of this process, at once or not at all, and write our name into it.
 
-        True proves that every process that held it before is dead or gave it back. Raises OSError if the folder can't be written.
+        `taken` is True also when we hold it already. Raises OSError if the folder can't be written.
         """
         with self._guard:
             if lane in self._held:
-                return True
+                return Taken(True, None)
             handle = try_lock(self._path(lane))
             if handle is None:
-                return False
+                return Taken(False, None)
+            before = os.pread(handle, NAME_BYTES_MAX, 0).decode("utf-8", "replace")
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, holder.encode()[:NAME_BYTES_MAX], 0)
             self._held[lane] = handle
-            return True
-
-    def holder_is_dead(self, lane: str) -> bool:
-        """Tell whether nobody alive holds the lane's lock; False for a lock of our own. Another may take it right after."""
-        handle = try_lock(self._path(lane))
-        if handle is None:
-            return False
-        os.close(handle)
-        return True
+            return Taken(True, before or None)
 
     def close(self) -> None:
         """Give every lock back, as death would."""

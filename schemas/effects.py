@@ -52,6 +52,32 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Read a stream to the end that it has when this is carried out, into this process's fold. Result: None; error: `LogError`."""
+
+    tag: object
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Take the engine's lock on a lane for this process (R43). Result: a `LockResult`."""
+
+    tag: object
+    lane: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockResult:
+    """`taken`: this process holds the lock now. `dead`: the holder that the lock names and that is proved dead, or nothing.
+    An engine without locks answers `taken` True and proves nobody dead."""
+
+    taken: bool
+    dead: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Put a message on the wire, once. Result: a `TransportReply`; it has no error."""
 
@@ -84,7 +110,7 @@ class Sleep:
     wait_s: float
 
 
-Submission: TypeAlias = Append | Read | Fetch | Follow | Send | Query | Poll | Sleep
+Submission: TypeAlias = Append | Read | Fetch | Follow | CatchUp | Lock | Send | Query | Poll | Sleep
 
 
 @dataclass(frozen=True, slots=True)

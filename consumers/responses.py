@@ -1,0 +1,182 @@
+"""Responses: CBSA's answers are kept raw first and read second; must not decide what an answer does to a message.
+
+`poll_answers` keeps what the gateway hands over (R3), `answers_to_lane` makes one fact of each page that speaks of the lane (R1).
+The stream's own chain (gateway, seq, previous seq) says which pages count: of two pollers that raced, one page is off the chain.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.answers import parse_page
+from lane.identity import parse_wire_key
+from lane.state import NEVER
+from lane.view import LaneView
+from schemas.codec import encode
+from schemas.effects import Append, CatchUp, Follow, Poll, Sleep, Worker
+from schemas.facts import AnswerGiven, AnswersReceived, Source
+from schemas.streams import MODES, RESPONSES, Entry, Record, lane
+from schemas.wire import Answer, Page
+
+POLL_WAIT_S: Final = 10.0
+"""Longest wait of one poll at CBSA's side: short enough that a dead connection is noticed."""
+
+POLL_RETRY_S: Final = 1.0
+"""First wait after a poll that failed; it doubles."""
+
+POLL_RETRY_MAX_S: Final = 30.0
+"""Longest wait after polls that failed."""
+
+LOOK_WAIT_S: Final = 1.0
+"""Longest wait for new pages before the loop looks around."""
+
+IDLE_PAGES_MAX: Final = 1_000
+"""A lane of which no page speaks moves its mark after so many, so that a restart does not read them all again."""
+
+READ_BACK_WAIT_S: Final = 5.0
+"""Longest wait for our own facts to come back."""
+
+PAGES_COUNT_MAX: Final = 20
+"""Most pages that one append makes facts of: a fact names up to 500 messages."""
+
+POLLED: Final = b"ca.tidegate.responses.polled.v1"
+QUERIED: Final = b"ca.tidegate.status.answered.v1"
+
+
+def page_entry(gateway: str, page: Page) -> Entry:
+    """A poll as it is kept: the raw body, and what the chain needs in headers."""
+    return Entry(
+        value=page.raw,
+        headers=(
+            ("ce_type", POLLED),
+            ("gateway", gateway.encode()),
+            ("seq", str(page.last_seq).encode()),
+            ("previous_seq", str(page.previous_seq).encode()),
+        ),
+    )
+
+
+def status_entry(gateway: str, wire_key: str, raw: bytes) -> Entry:
+    """A status answer as it is kept, outside the chain (R3)."""
+    return Entry(value=raw, headers=(("ce_type", QUERIED), ("gateway", gateway.encode()), ("wire_key", wire_key.encode())))
+
+
+class ResponsesView:
+    """The fold of [responses]: the chain's end per gateway, and the pages that each lane has not made facts of."""
+
+    def __init__(self) -> None:
+        self.next_position = 0
+        self.chain: dict[str, int] = {}
+        self.unread: list[tuple[int, str]] = []
+        self.pages: dict[str, deque[tuple[int, str, tuple[AnswerGiven, ...]]]] = {mode: deque() for mode in MODES}
+
+    def absorb(self, records: Sequence[Record]) -> None:
+        """Take records in; pages off the chain are void."""
+        for record in records:
+            self.next_position = record.position + 1
+            if record.header("ce_type") == POLLED and self._on_chain(record):
+                self._page(record)
+
+    def end_of(self, gateway: str) -> int:
+        """The polling cursor: where that gateway's chain ends (R3)."""
+        return self.chain.get(gateway, 0)
+
+    def _on_chain(self, record: Record) -> bool:
+        gateway = (record.header("gateway") or b"").decode()
+        seq, previous = int(record.header("seq") or 0), int(record.header("previous_seq") or 0)
+        if previous != self.end_of(gateway) or seq <= previous:
+            return False
+        self.chain[gateway] = seq
+        return True
+
+    def _page(self, record: Record) -> None:
+        gateway = (record.header("gateway") or b"").decode()
+        try:
+            answers = parse_page(record.value)
+        except ValueError as unreadable:
+            self.unread.append((record.position, str(unreadable)))
+            return
+        by_mode: dict[str, list[AnswerGiven]] = {}
+        for answer in answers:
+            parsed = _given(answer)
+            if parsed is not None and parsed[0] in self.pages:
+                by_mode.setdefault(parsed[0], []).append(parsed[1])
+        for mode, given in by_mode.items():
+            self.pages[mode].append((record.position, gateway, tuple(given)))
+
+
+def _given(answer: Answer) -> tuple[str, AnswerGiven] | None:
+    """The lane and the message that an answer names by its wire key; None for what is nobody's here: it stays as mail."""
+    parsed = parse_wire_key(answer.wire_key) if answer.wire_key is not None else None
+    if parsed is None:
+        return None
+    mode, tenant, key, submission = parsed
+    return mode, AnswerGiven(
+        tenant=tenant,
+        key=key,
+        submission=submission,
+        outcome=answer.outcome,
+        code=answer.code,
+        text=answer.text,
+        seq=answer.seq,
+        answered_ms=answer.at_ms,
+    )
+
+
+def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
+    """Fetch CBSA's answers and keep them raw, for ever."""
+    turn = yield [CatchUp("caught up", RESPONSES)]
+    retry_s = POLL_RETRY_S
+    while not turn.stopping:
+        turn = yield [Poll("poll", view.end_of(gateway), POLL_WAIT_S)]
+        done = turn.done[0]
+        if done.error is not None:
+            turn = yield [Sleep("retry", retry_s)]
+            retry_s = min(retry_s * 2, POLL_RETRY_MAX_S)
+            continue
+        retry_s = POLL_RETRY_S
+        page = done.result
+        assert isinstance(page, Page)
+        if page.count:
+            turn = yield [Append("append", RESPONSES, (page_entry(gateway, page),))]
+            if turn.done[0].error is not None:
+                turn = yield [Sleep("retry", POLL_RETRY_S)]
+            turn = yield [CatchUp("caught up", RESPONSES)]
+
+
+def answers_to_lane(responses: ResponsesView, view: LaneView) -> Worker:
+    """Make facts of the lane from the pages that speak of it, for ever."""
+    stream = lane(view.state.mode)
+    pages = responses.pages[view.state.mode]
+    turn = yield [CatchUp("lane", stream)]
+    turn = yield [CatchUp("responses", RESPONSES)]
+    while not turn.stopping:
+        mark = view.state.marks.get(RESPONSES, NEVER)
+        while pages and pages[0][0] <= mark:
+            pages.popleft()
+        facts = _facts(responses, view, at_ms=turn.at_ms)
+        if not facts:
+            turn = yield [Follow("responses", RESPONSES, responses.next_position, LOOK_WAIT_S)]
+            continue
+        turn = yield [Append("append", stream, tuple(Entry(encode(fact)) for fact in facts))]
+        if turn.done[0].error is not None:
+            turn = yield [Sleep("retry", LOOK_WAIT_S)]
+            turn = yield [CatchUp("lane", stream)]
+            continue
+        positions = turn.done[0].result
+        assert isinstance(positions, (list, tuple, range))
+        turn = yield [Follow("read back", stream, positions[-1], READ_BACK_WAIT_S)]
+
+
+def _facts(responses: ResponsesView, view: LaneView, *, at_ms: int) -> list[AnswersReceived]:
+    """The next facts of the lane, chained on its mark."""
+    previous = view.state.marks.get(RESPONSES, NEVER)
+    facts = []
+    for position, gateway, answers in list(responses.pages[view.state.mode])[:PAGES_COUNT_MAX]:
+        source = Source(stream=RESPONSES, position=position, previous=previous)
+        facts.append(AnswersReceived(at_ms=at_ms, source=source, gateway=gateway, answers=answers))
+        previous = position
+    if not facts and responses.next_position - 1 - previous >= IDLE_PAGES_MAX:
+        source = Source(stream=RESPONSES, position=responses.next_position - 1, previous=previous)
+        facts.append(AnswersReceived(at_ms=at_ms, source=source, gateway="", answers=()))
+    return facts

@@ -5,6 +5,7 @@ America/Toronto (DOMAIN section 3). Times come out in Unix milliseconds UTC.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import cache
@@ -104,20 +105,22 @@ def find_windows(sentence: str) -> tuple[tuple[Window, ...], str]:
     return tuple(windows), words
 
 
-def doubts(at: EasternTime, *, received_ms: int, taken: Literal["start", "end"]) -> tuple[str, ...]:
-    """The sentences that a person should see about one time that was taken as a start (earliest) or an end (latest)."""
-    found: list[str] = []
+def doubts(at: EasternTime, *, taken: Literal["start", "end"]) -> tuple[str, ...]:
+    """The sentence that a person should see about a time taken as a start (its earliest) or an end (its latest), if any."""
     reading = "earlier" if taken == "start" else "later"
     if at.doubt == "twice":
-        found.append(f"The {taken} {at.printed} comes twice that night (clocks go back): the {reading} one was taken.")
-    elif at.doubt == "skipped":
-        found.append(f"The {taken} {at.printed} does not exist that night (clocks go forward): the {reading} reading was taken.")
-    elif at.doubt == "zone":
-        found.append(f"The {taken} {at.printed} names a zone that is not in force that day: the {reading} reading was taken.")
-    instant_ms = at.earliest_ms if taken == "start" else at.latest_ms
-    if abs(instant_ms - received_ms) > YEAR_DOUBT_MS:
-        found.append(f"The {taken} {at.printed} is more than 60 days from when the notice came in: check the year.")
-    return tuple(found)
+        return (f"The {taken} {at.printed} comes twice that night (clocks go back): the {reading} one was taken.",)
+    if at.doubt == "skipped":
+        return (f"The {taken} {at.printed} does not exist that night (clocks go forward): the {reading} reading was taken.",)
+    if at.doubt == "zone":
+        return (f"The {taken} {at.printed} names a zone that is not in force that day: the {reading} reading was taken.",)
+    return ()
+
+
+def year_doubt(times: Iterable[EasternTime], *, received_ms: int) -> tuple[str, ...]:
+    """One sentence when any of a notice's times is far from its arrival, such as for a wrong year."""
+    far = next((at for at in times if abs(at.earliest_ms - received_ms) > YEAR_DOUBT_MS), None)
+    return () if far is None else (f"Its time {far.printed} is more than 60 days from when the notice came in: check the year.",)
 
 
 def _unclear(sentence: str) -> NoticeUnreadable:

@@ -5,7 +5,7 @@ is not closed, with a finding (DOMAIN sections 2 and 5).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -107,9 +107,8 @@ _BOILERPLATE: Final = _words(
     r"|\bregret\b|\bwork on it goes on\b|\bcontingency\b|\bwill be (?:provided|updated)\b"
 )
 _ALTERNATIVE: Final = _words(r"\binstead\b|\bmay (?:use|file)\b|\bcan (?:use|file)\b|\balternativ|\bexample\b")
-_SENTENCE_END: Final = _words(
-    r"(?<=[.!?;]) |\n|,? (?:but|however|while|although|though|whereas),? |(?= (?:may|can) (?:use|file) )"
-)
+_SENTENCE_END: Final = _words(r"(?<=[.!?;]) |\n|,? (?:but|however|while|although|though|whereas),? ")
+_TURN: Final = _words(r"(?= (?:may|can) (?:use|file) )")
 _TITLE_END: Final = _words(r" [-–—] |; |, (?=but )|(?<=:) ")
 
 
@@ -261,7 +260,7 @@ def _description_statements(
     working: set[tuple[Component, Direction]] = set()
     mentioned: set[Component] = set()
     meant = title_components
-    for clause in filter(None, map(str.strip, _SENTENCE_END.split(description))):
+    for clause in _clauses(description):
         found = _statement(clause)
         components = _pointed_at(clause, found.components, meant)
         if found.effect is None:
@@ -276,6 +275,12 @@ def _description_statements(
             inherited = (meant - PORTALS or meant) if found.directions else meant
             body.append(replace(found, components=inherited, own=False))
     return body, frozenset(working), frozenset(mentioned)
+
+
+def _clauses(description: str) -> Iterator[str]:
+    """Sentences and their parts. One that says both what fails and what to use instead is cut between the two."""
+    for clause in filter(None, map(str.strip, _SENTENCE_END.split(description))):
+        yield from _TURN.split(clause) if effect_of(clause)[0] is not None else (clause,)
 
 
 def _pointed_at(clause: str, components: frozenset[Component], meant: frozenset[Component]) -> frozenset[Component]:

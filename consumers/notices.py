@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from consumers.notice_layout import Layout, NoticeUnreadable, Section, paragraphs, take_apart
-from consumers.notice_times import Window, doubts, find_windows, read_time
+from consumers.notice_times import EasternTime, Window, doubts, find_windows, read_time, year_doubt
 from consumers.notice_words import (
     BOTH,
     PORTALS,
@@ -111,8 +111,10 @@ def _unscheduled(layout: Layout, state: NoticeState, *, findings: tuple[str, ...
     section = _only_section(layout)
     description = "\n".join(paragraphs([*section.fields.get("", []), "", *section.fields["description"]]))
     said = list(findings)
-    starts_ms = _start(section, said, received_ms=received_ms)
-    resolved_ms = _end(section, state, said, starts_ms=starts_ms, received_ms=received_ms)
+    starts = _start(section, said)
+    ends = _end(section, state, said, starts=starts)
+    said += year_doubt(filter(None, (starts, ends)), received_ms=received_ms)
+    starts_ms = starts.earliest_ms if starts is not None else None
     if state == "resolved" and _NOT_RESOLVED.search(description):
         raise NoticeUnreadable("Its title says RESOLVED, its description does not agree: ask CBSA what is still down.")
     if state != "resolved" and _SAID_RESOLVED.search(description):
@@ -130,7 +132,7 @@ def _unscheduled(layout: Layout, state: NoticeState, *, findings: tuple[str, ...
         title=layout.title,
         scopes=scopes,
         starts_ms=starts_ms,
-        resolved_ms=resolved_ms,
+        resolved_ms=ends.latest_ms if ends is not None else None,
         findings=(*said, *words.findings),
     )
 
@@ -146,19 +148,19 @@ def _only_section(layout: Layout) -> Section:
     return section
 
 
-def _start(section: Section, findings: list[str], *, received_ms: int) -> int | None:
-    """The earliest reading of the start; what is doubtful goes to `findings`."""
+def _start(section: Section, findings: list[str]) -> EasternTime | None:
+    """The printed start; what is doubtful goes to `findings`."""
     printed = section.value("start")
     starts = read_time(printed)
     if starts is not None:
-        findings += doubts(starts, received_ms=received_ms, taken="start")
-        return starts.earliest_ms
-    findings.append(f"Its start '{printed[:60]}' can't be read as a time." if printed else "It gives no start.")
-    return None
+        findings += doubts(starts, taken="start")
+    else:
+        findings.append(f"Its start '{printed[:60]}' can't be read as a time." if printed else "It gives no start.")
+    return starts
 
 
-def _end(section: Section, state: NoticeState, findings: list[str], *, starts_ms: int | None, received_ms: int) -> int | None:
-    """The latest reading of a RESOLVED notice's end; what is doubtful goes to `findings`."""
+def _end(section: Section, state: NoticeState, findings: list[str], *, starts: EasternTime | None) -> EasternTime | None:
+    """The printed end of a RESOLVED notice; what is doubtful goes to `findings`."""
     printed = section.value("end")
     ends = read_time(printed)
     if ends is None:
@@ -167,18 +169,19 @@ def _end(section: Section, state: NoticeState, findings: list[str], *, starts_ms
         elif state == "resolved":
             findings.append("It says RESOLVED and gives no end: when it was resolved is not known.")
         return None
-    findings += doubts(ends, received_ms=received_ms, taken="end")
-    if starts_ms is not None and ends.latest_ms < starts_ms:
+    if starts is not None and ends.latest_ms < starts.earliest_ms:
         findings.append(f"Its end {printed} is before its start: the end was left out, ask CBSA.")
         return None
     if state != "resolved":
         findings.append(f"It prints an end ({printed}) and is not marked RESOLVED: nothing opens before it is.")
         return None
-    return ends.latest_ms
+    findings += doubts(ends, taken="end")
+    return ends
 
 
 def _scheduled(layout: Layout, *, findings: tuple[str, ...], received_ms: int) -> Notice:
     said = list(findings)
+    times: list[EasternTime] = []
     effects: dict[tuple[Component, Direction, int, int], Effect] = {}
     headed = any(section.heading for section in layout.sections)
     for section in layout.sections:
@@ -188,13 +191,14 @@ def _scheduled(layout: Layout, *, findings: tuple[str, ...], received_ms: int) -
             _refuse_statements(section)
             continue
         for window, closed in _statements(section, layout.title, said):
-            said += doubts(window.starts, received_ms=received_ms, taken="start")
-            said += doubts(window.ends, received_ms=received_ms, taken="end")
+            said += (*doubts(window.starts, taken="start"), *doubts(window.ends, taken="end"))
+            times += (window.starts, window.ends)
             for (component, direction), effect in closed.items():
                 key = (component, direction, window.starts.earliest_ms, window.ends.latest_ms)
                 effects[key] = worst(effects.get(key, effect), effect)
         if len(effects) > SCOPES_COUNT_MAX:
             raise NoticeUnreadable(f"It gives more than {SCOPES_COUNT_MAX} closings: read it and act by hand.")
+    said += year_doubt(times, received_ms=received_ms)
     closed_all = frozenset(key[0] for key in effects)
     _refuse_missing(layout.title, closed_all)
     clients = " ".join(section.value("clients") for section in layout.sections)

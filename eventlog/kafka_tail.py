@@ -27,10 +27,10 @@ WINDOW_BYTES_MAX: Final = 8 * 1024 * 1024
 POLL_COUNT_MAX: Final = 5_000
 """Most records taken from the client at a time: bounds how long the windows are locked."""
 
-POLL_WAIT_S: Final = 0.02
+POLL_WAIT_S: Final = 0.05
 """How long one poll waits: a reader that turns to another place waits this long at most."""
 
-IDLE_WAIT_MS: Final = 50
+IDLE_WAIT_MS: Final = 100
 """How long a broker holds a question when nothing is new; a new record is answered at once, a moved window waits for it."""
 
 PARTITION_BYTES_MAX: Final = 2 * 1024 * 1024

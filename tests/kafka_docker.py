@@ -26,8 +26,8 @@ def docker_answers() -> bool:
     if "DOCKER_HOST" not in os.environ and not SOCKET.exists():
         return False  # without asking: the library leaves an open socket behind when nobody answers
 
-    import docker
-    from docker.errors import DockerException
+    import docker  # type: ignore[import-untyped]  # comes with testcontainers and ships no types
+    from docker.errors import DockerException  # type: ignore[import-untyped]
 
     try:
         client = docker.from_env(timeout=ENGINE_WAIT_S)

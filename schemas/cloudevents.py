@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from schemas.messages import RFC_3339, Attributes, MessageUnreadable, parse_attributes
+from schemas.messages import RFC_3339, Attributes, MessageUnreadable, parse_attributes, strict_json
 from schemas.streams import Headers, Record
 
 TYPE: Final = "ca.tidegate.message.published.v1"
@@ -119,17 +119,9 @@ def _fields(said: dict[str, str], mode: str, refuse: Callable[[str, str], Messag
 
 def _keys(text: str, refuse: Callable[[str, str], MessageUnreadable]) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError) as exc:
+        return strict_json(text)
+    except ValueError as exc:
         raise refuse("keys_unreadable", f'ce_keys is not a JSON object of lists, such as {{"ccn": ["ABCD111"]}}: {exc}') from exc
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object, and refuse a name that stands twice: which of the two is meant can't be known."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return made
 
 
 def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> dict[str, str]:

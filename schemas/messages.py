@@ -271,6 +271,14 @@ def refusal(attributes: Attributes, *, received_ms: int) -> tuple[str, str] | No
     return None
 
 
+def strict_json(text: str) -> Any:
+    """Read JSON that a stranger wrote. Raises ValueError, also for a name that stands twice in one object and for depth."""
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def to_ms(moment: datetime) -> int:
     """Unix milliseconds of a moment with an offset."""
     return round(moment.timestamp() * 1000)
@@ -291,6 +299,14 @@ def _parsed(model: type[_Model], fields: Mapping[str, Any]) -> _Model:
             tenant=str(fields.get("tenant") or ""),
             key=str(fields.get("key") or ""),
         ) from exc
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object, and refuse a name that stands twice: which of the two is meant can't be known."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
 
 
 def _writable(text: str) -> str:

@@ -1,0 +1,125 @@
+"""Questions: what became of messages whose fate is unknown, R51 and R54; must not decide what an answer does.
+
+A status answer is kept raw in [responses] first; the fact names where it lies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from lane.due import questions
+from lane.gate import holding
+from lane.identity import wire_key
+from lane.state import NEVER, LaneState, Message
+from schemas.effects import Append, Done, Query, Submission
+from schemas.facts import MEMBERS_COUNT_MAX, PersonNeeded, StatusAnswered, StatusGiven
+from schemas.streams import RESPONSES, Entry
+from schemas.wire import StatusReply
+
+ASK_AGAIN_S: Final = 2.0
+"""First wait before the same question is asked again; it doubles."""
+
+ASK_AGAIN_MAX_S: Final = 300.0
+"""Longest wait between two askings of the same question."""
+
+QUESTIONS_OUT_MAX: Final = 32
+"""Most status queries under way at once."""
+
+QUERIED: Final = b"ca.tidegate.status.answered.v1"
+"""Type of a status answer in [responses]: it lies there outside the chain (R3)."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One question: when it may be asked again, and how long the wait after that."""
+
+    grant: int
+    again_s: float
+    wait_s: float = ASK_AGAIN_S
+
+
+@dataclass(slots=True)
+class Questions:
+    """The questions of one lane's runner."""
+
+    gateway: str
+    idempotent: bool
+    can_query: bool
+    asked: dict[int, Asked] = field(default_factory=dict)
+    out: dict[int, tuple[Message, int]] = field(default_factory=dict)
+    replies: dict[int, StatusReply] = field(default_factory=dict)
+    given: list[StatusGiven] = field(default_factory=list)
+    persons: list[tuple[int, str]] = field(default_factory=list)
+
+    def ask(self, state: LaneState, *, at_ms: int, boot_s: float) -> Iterator[Submission]:
+        """Ask what is due, each question with back-off; nothing goes to a channel that a notice holds."""
+        held: dict[str, bool] = {}
+        for message in questions(state, at_ms=at_ms):
+            if message.channel not in held:
+                held[message.channel] = any(True for _ in holding(state, message.channel, at_ms=at_ms))
+            asked = self.asked.get(message.position)
+            if asked is not None and asked.grant == message.grant and boot_s < asked.again_s:
+                continue
+            if held[message.channel] or message.position in self.out or len(self.out) >= QUESTIONS_OUT_MAX:
+                continue
+            wait_s = asked.wait_s if asked is not None and asked.grant == message.grant else ASK_AGAIN_S
+            self.asked[message.position] = Asked(message.grant, boot_s + wait_s, min(wait_s * 2, ASK_AGAIN_MAX_S))
+            if self.can_query:
+                self.out[message.position] = (message, message.grant)
+                yield Query(("query", message.position), wire_key(state.mode, message))
+            else:
+                self._without_query(message)
+        self.asked = {number: asked for number, asked in self.asked.items() if boot_s < asked.again_s + ASK_AGAIN_MAX_S}
+
+    def complete(self, done: Done, *, boot_s: float) -> Iterator[Submission]:
+        """Take in a status answer, or the word that it is kept."""
+        match done.tag:
+            case ("query", int(number)):
+                reply = done.result
+                message, _ = self.out[number]
+                if not isinstance(reply, StatusReply) or reply.known is None:
+                    del self.out[number]
+                    return
+                self.replies[number] = reply
+                headers = (("ce_type", QUERIED), ("gateway", self.gateway.encode()), ("message", str(message.position).encode()))
+                yield Append(("evidence", number), RESPONSES, (Entry(reply.raw, headers),))
+            case ("evidence", int(number)):
+                message, grant = self.out.pop(number)
+                reply = self.replies.pop(number)
+                if done.error is not None:
+                    self.asked[number] = Asked(grant, boot_s + ASK_AGAIN_S)
+                    return
+                positions = done.result
+                assert isinstance(positions, (list, tuple, range))
+                self._learn(message, grant, reply=reply, evidence=positions[0])
+            case _:
+                raise AssertionError(f"no question has the tag {done.tag}")
+
+    def facts(self, *, epoch: int, at_ms: int) -> Iterator[StatusAnswered | PersonNeeded]:
+        """What was learnt, as facts."""
+        while self.given:
+            batch, self.given = tuple(self.given[:MEMBERS_COUNT_MAX]), self.given[MEMBERS_COUNT_MAX:]
+            yield StatusAnswered(at_ms=at_ms, epoch=epoch, answers=batch)
+        persons, self.persons = self.persons, []
+        for reason in sorted({reason for _, reason in persons}):
+            numbers = tuple(number for number, why in persons if why == reason)
+            yield PersonNeeded(at_ms=at_ms, epoch=epoch, messages=numbers[:MEMBERS_COUNT_MAX], reason=reason)
+
+    def _learn(self, message: Message, grant: int, *, reply: StatusReply, evidence: int) -> None:
+        known = bool(reply.known)
+        if not known and not self.idempotent and message.state == "unknown":
+            self.persons.append(
+                (message.position, "CBSA does not know it, and this gateway may not send the same again by itself")
+            )
+            return
+        outcome = reply.outcome
+        self.given.append(StatusGiven(message=message.position, grant=grant, known=known, outcome=outcome, evidence=evidence))
+
+    def _without_query(self, message: Message) -> None:
+        """R51: without a status query the same submission goes again if the gateway is idempotent, else a person decides."""
+        if message.state == "unknown" and self.idempotent:
+            self.given.append(
+                StatusGiven(message=message.position, grant=message.grant, known=False, outcome=None, evidence=NEVER)
+            )
+        else:
+            self.persons.append((message.position, "CBSA has not answered, and this gateway can't ask"))

@@ -6,7 +6,7 @@ client can write these headers, so every one of them is looked at as if it came 
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -127,7 +127,8 @@ def _keys(text: str, refuse: Callable[[str, str], MessageUnreadable]) -> Any:
 def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> dict[str, str]:
     """Read our headers as text, by name without `ce_`; other people's are passed over."""
     said: dict[str, str] = {}
-    for name, value in record.headers:
+    headers: Sequence[tuple[str, bytes | None]] = record.headers  # Kafka lets a stranger send a header without a value
+    for name, value in headers:
         low = name.lower()
         ours = low.removeprefix("ce_") if low.startswith("ce_") else low
         if low != "content-type":
@@ -141,6 +142,8 @@ def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> d
                 continue
         if ours in said:
             raise refuse("header_twice", f"the header {low} stands twice; send it once")
+        if value is None:
+            raise refuse("header_null", f"the header {low} has no value; give it one, or leave the header out")
         try:
             said[ours] = value.decode("utf-8")
         except UnicodeDecodeError as exc:
@@ -148,10 +151,10 @@ def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> d
     return said
 
 
-def _refuse_too_large(headers: Headers, refuse: Callable[[str, str], MessageUnreadable]) -> None:
+def _refuse_too_large(headers: Sequence[tuple[str, bytes | None]], refuse: Callable[[str, str], MessageUnreadable]) -> None:
     if len(headers) > HEADERS_COUNT_MAX:
         raise refuse("headers_too_many", f"the record has {len(headers):,} headers and the limit is {HEADERS_COUNT_MAX}")
-    size_bytes = sum(len(name.encode("utf-8", "replace")) + len(value) for name, value in headers)
+    size_bytes = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in headers)
     if size_bytes > HEADERS_BYTES_MAX:
         raise refuse(
             "headers_too_large",

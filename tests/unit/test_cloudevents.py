@@ -173,6 +173,13 @@ def test_a_header_that_stands_twice_is_refused_even_when_both_agree() -> None:
         attributes_of(_record((*headers, ("ce_id", b"k"))), "air")
 
 
+def test_a_header_without_a_value_is_refused() -> None:
+    """Kafka lets a stranger send a null where our types say bytes: it must not crash who reads it."""
+    null: Any = None
+    with pytest.raises(MessageUnreadable, match="ce_replaces has no value"):
+        attributes_of(_record((*to_headers(LEAST, NOON), ("ce_replaces", null))), "air")
+
+
 def test_a_refusal_names_tenant_and_key_as_far_as_they_can_be_read() -> None:
     """The desk shows whose message it was, even when its headers are damaged."""
     record = _with(to_headers(LEAST, NOON), ce_id=b"\xffkey" + b"x" * 500)

@@ -1,0 +1,259 @@
+"""Carries out what workers ask: the same generators that tests drive with virtual time meet the real log and the real gateway.
+
+Must not decide anything. One event loop; the log's blocking calls run in a bounded pool of threads; one follower per stream reads
+its tail into this process's fold and wakes whoever waits for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+
+from eventlog.lane_lock import LaneLocks
+from eventlog.port import EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
+from gateway.https import boot_clock_s
+from gateway.port import Gateway, GatewayUnavailable
+from schemas.effects import (
+    Append,
+    CatchUp,
+    Done,
+    Fetch,
+    Follow,
+    Lock,
+    LockResult,
+    Poll,
+    Query,
+    Read,
+    Send,
+    Sleep,
+    Submission,
+    Turn,
+    Worker,
+)
+from schemas.streams import Record
+
+THREADS_MAX: Final = 64
+"""Most blocking calls to the log at once: a follower for each stream waits in one, the rest is work."""
+
+FOLLOW_COUNT: Final = 2_000
+"""Records that a follower folds before others get the loop again: some ten milliseconds."""
+
+FOLLOW_WAIT_S: Final = 1.0
+"""Longest wait of a follower for a record; a stop is noticed after it at the latest."""
+
+RETRY_S: Final = 1.0
+"""A follower's wait after an error of the log."""
+
+FATAL: Final = (LogRegressed, LogUnfit)
+"""Errors after which nothing may go on in this process (I1f)."""
+
+T = TypeVar("T")
+
+
+class Folded(Protocol):
+    """What a follower feeds: a fold with the position that it reads next."""
+
+    next_position: int
+
+    def absorb(self, records: Sequence[Record]) -> None:
+        """Take records in, in order."""
+
+
+def wall_ms() -> int:
+    """The wall clock, Unix milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Follower:
+    """One stream's tail in this process: the fold, and who waits for it."""
+
+    def __init__(self, stream: str, view: Folded) -> None:
+        self.stream = stream
+        self.view = view
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def beyond(self, position: int, wait_s: float | None) -> None:
+        """Return when the fold stands beyond that position, or after `wait_s`."""
+        if self.view.next_position > position:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (position, future)
+        self._waiters.append(entry)
+        try:
+            await asyncio.wait_for(future, wait_s)
+        except TimeoutError:
+            pass
+        finally:
+            if entry in self._waiters:
+                self._waiters.remove(entry)
+
+    def wake(self) -> None:
+        """Wake whoever waited for what has been folded."""
+        for entry in list(self._waiters):
+            if self.view.next_position > entry[0]:
+                self._waiters.remove(entry)
+                if not entry[1].done():
+                    entry[1].set_result(None)
+
+
+class Driver:
+    """Drives workers on a log and a gateway until `stop` is called and they have finished, or something fatal happens."""
+
+    def __init__(self, log: EventLog, gateway: Gateway | None, views: dict[str, Folded], locks: LaneLocks | None = None) -> None:
+        self._log = log
+        self._gateway = gateway
+        self._locks = locks
+        self._followers = {stream: Follower(stream, view) for stream, view in views.items()}
+        self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="log")
+        self._stopping = asyncio.Event()
+        self._logger = structlog.get_logger("tidegate")
+
+    async def run(self, workers: dict[str, Worker], *, ready: Callable[[], None]) -> None:
+        """Drive the workers by name until all have ended. Raises what was fatal, after the others were let go."""
+        followers = [asyncio.create_task(self._follow(follower), name=stream) for stream, follower in self._followers.items()]
+        tasks = [asyncio.create_task(self._drive(name, worker), name=name) for name, worker in workers.items()]
+        try:
+            await self._caught_up(followers)
+            ready()
+            pending: set[asyncio.Task[None]] = {*tasks, *followers}
+            while not all(task.done() for task in tasks):
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            self._stopping.set()
+            for task in (*tasks, *followers):
+                task.cancel()
+            await asyncio.gather(*tasks, *followers, return_exceptions=True)
+            if self._gateway is not None:
+                await self._gateway.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def stop(self) -> None:
+        """Ask the workers to finish what is in flight and end."""
+        self._stopping.set()
+
+    async def _caught_up(self, followers: list[asyncio.Task[None]]) -> None:
+        """Wait until every fold has read what its stream held at the start; a follower that failed says so now."""
+
+        async def all_of_them() -> None:
+            for stream in self._followers:
+                await self._catch_up(stream)
+
+        waiting = asyncio.create_task(all_of_them())
+        try:
+            done, _ = await asyncio.wait([waiting, *followers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            waiting.cancel()
+
+    async def _follow(self, follower: Follower) -> None:
+        """Read a stream's tail into its fold, for ever; an unreachable log is waited for, a wrong one is fatal."""
+        view = follower.view
+        while True:
+            try:
+                records = await self._call(self._log.read, follower.stream, view.next_position, FOLLOW_COUNT, FOLLOW_WAIT_S)
+            except LogUnavailable as error:
+                self._logger.warning("log_unavailable", stream=follower.stream, reason=str(error))
+                await asyncio.sleep(RETRY_S)
+                continue
+            if records:
+                view.absorb(records)
+                follower.wake()
+                await asyncio.sleep(0)
+
+    async def _drive(self, name: str, worker: Worker) -> None:
+        """One worker: carry out what it asks, hand it what has come in."""
+        completions: asyncio.Queue[Done] = asyncio.Queue()
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            submissions = next(worker)
+            while True:
+                for submission in submissions:
+                    task = asyncio.create_task(self._carry_out(submission, completions))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                done = [await completions.get()]
+                while not completions.empty():
+                    done.append(completions.get_nowait())
+                for each in done:
+                    if isinstance(each.error, FATAL):
+                        raise each.error
+                turn = Turn(wall_ms(), boot_clock_s(), tuple(done), stopping=self._stopping.is_set())
+                submissions = worker.send(turn)
+        except StopIteration:
+            self._logger.info("worker_ended", worker=name)
+        finally:
+            for task in list(under_way):
+                task.cancel()
+
+    async def _carry_out(self, submission: Submission, completions: "asyncio.Queue[Done]") -> None:
+        """Carry out one submission and report it; errors are the worker's to judge, but for a log that is wrong (`_drive`)."""
+        try:
+            done = Done(submission.tag, await self._result(submission))
+        except (LogError, GatewayUnavailable) as error:
+            done = Done(submission.tag, error=error)
+        completions.put_nowait(done)
+
+    async def _result(self, submission: Submission) -> Any:
+        match submission:
+            case Append():
+                return await self._call(self._log.append, submission.stream, submission.entries)
+            case Read():
+                return await self._unless_stopping(
+                    self._call(self._log.read, submission.stream, submission.start, submission.limit, submission.wait_s), ()
+                )
+            case Fetch():
+                return await self._call(self._log.fetch, submission.stream, submission.positions)
+            case Follow():
+                waiting = self._followers[submission.stream].beyond(submission.beyond, submission.wait_s)
+                return await self._unless_stopping(waiting, None)
+            case CatchUp():
+                return await self._catch_up(submission.stream)
+            case Lock():
+                return await self._call(self._lock, submission.lane, submission.holder)
+            case Send():
+                assert self._gateway is not None
+                return await self._gateway.send(submission.transmission)
+            case Query():
+                assert self._gateway is not None
+                return await self._gateway.query(submission.wire_key)
+            case Poll():
+                assert self._gateway is not None
+                polling = self._gateway.poll(submission.after, submission.wait_s)
+                page = await self._unless_stopping(polling, None)
+                if page is None:
+                    raise GatewayUnavailable("the process is stopping")
+                return page
+            case Sleep():
+                return await self._unless_stopping(asyncio.sleep(submission.wait_s), None)
+
+    async def _catch_up(self, stream: str) -> None:
+        end = await self._call(self._log.end, stream)
+        if end > 0:
+            await self._followers[stream].beyond(end - 1, None)
+
+    async def _unless_stopping(self, work: Awaitable[T], otherwise: T) -> T:
+        """Wait for the work, but not when the process is to stop."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        return otherwise
+
+    def _lock(self, lane: str, holder: str) -> LockResult:
+        """The engine's lock on a lane; an engine without locks proves nobody dead."""
+        if self._locks is None:
+            return LockResult(taken=True, dead=None)
+        taken = self._locks.acquire(lane, holder)
+        return LockResult(taken=taken.taken, dead=taken.before)
+
+    async def _call(self, method: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, method, *args)

@@ -1,0 +1,159 @@
+"""Wiring: from settings to a log, folds, workers and a running process, in plain functions; must not decide anything else."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from console.driver import Driver, Folded, wall_ms
+from console.settings import DATA_DIR_DEFAULT, Settings
+from consumers.availability import copy_to_lane, read_bulletins
+from consumers.intake import intake
+from consumers.responses import ResponsesView, answers_to_lane, poll_answers
+from eventlog.kafka import KafkaLog
+from eventlog.lane_lock import LaneLocks
+from eventlog.port import READ_COUNT_MAX, EventLog
+from eventlog.sqlite import SqliteLog
+from gateway.https import HttpsGateway
+from gateway.port import Gateway
+from lane.view import DeskView, LaneView
+from replay.runner import Runner
+from schemas.codec import Codec, schema_entries
+from schemas.effects import Worker
+from schemas.streams import DESK, MODES, RESPONSES, SCHEMAS, Record, lane
+
+WORKERS: Final = ("intake", "availability", "responses", "runner")
+"""What `tidegate worker NAME` takes; `tidegate up` runs them all."""
+
+
+class Opened(NamedTuple):
+    """An open log: the engine, its lane locks where it has them, and a codec that knows what the log was written with."""
+
+    log: EventLog
+    locks: LaneLocks | None
+    codec: Codec
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Opened]:
+    """Open the log that the settings name, ready to be written to; close it at the end. Raises LogError with a sentence."""
+    locks = None
+    log: EventLog
+    if settings.kafka is not None:
+        log = KafkaLog.open(settings.kafka, topic_prefix=settings.topic_prefix)
+    else:
+        data_dir = settings.data or DATA_DIR_DEFAULT
+        log = SqliteLog.open(data_dir, wall_ms)
+        locks = LaneLocks(data_dir)
+    try:
+        yield Opened(log, locks, known_codec(log))
+    finally:
+        if locks is not None:
+            locks.close()
+        log.close()
+
+
+def known_codec(log: EventLog) -> Codec:
+    """A codec that has learnt the log's schemas; ours are written to the log first where they are missing."""
+    codec = Codec()
+    records = list(read_all(log, SCHEMAS))
+    codec.learn(records)
+    known = {record.key for record in records}
+    missing = [entry for entry in schema_entries() if entry.key not in known]
+    if missing:
+        log.append(SCHEMAS, missing)
+    return codec
+
+
+def read_all(log: EventLog, stream: str, start: int = 0) -> Iterator[Record]:
+    """Every record that a stream holds from `start` on, page by page."""
+    end = log.end(stream)
+    while start < end:
+        records = log.read(stream, start, READ_COUNT_MAX, 1.0)
+        if not records:
+            return
+        yield from records
+        start = records[-1].position + 1
+
+
+def read_into(log: EventLog, stream: str, view: Folded) -> None:
+    """Fold a stream up to the end that it has now."""
+    end = log.end(stream)
+    while view.next_position < end:
+        records = log.read(stream, view.next_position, READ_COUNT_MAX, 1.0)
+        if not records:
+            return
+        view.absorb(records)
+
+
+def lane_view(opened_log: Opened, mode: str) -> LaneView:
+    """A lane's fold as of now."""
+    view = LaneView(mode, opened_log.codec.decode)
+    read_into(opened_log.log, lane(mode), view)
+    return view
+
+
+def desk_view(opened_log: Opened) -> DeskView:
+    """The desk's fold as of now."""
+    view = DeskView(opened_log.codec.decode)
+    read_into(opened_log.log, DESK, view)
+    return view
+
+
+def gateway_of(settings: Settings, *, connections_max: int) -> Gateway:
+    """The gateway to the authority that the settings name."""
+    if settings.authority is None:
+        raise ValueError("say how CBSA is reached: --authority URL, for example http://127.0.0.1:8088")
+    return HttpsGateway(settings.authority, connections_max=connections_max)
+
+
+def holder_name() -> str:
+    """A name for this process's incarnation: no two are the same, so that a restart is another holder (R43)."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+async def run_workers(
+    opened_log: Opened, gateway: Gateway | None, *, names: tuple[str, ...], ready: Callable[[Driver], None]
+) -> None:
+    """Run the named workers for every lane until they are told to stop. `ready` gets the driver when work is taken."""
+    lanes: dict[str, LaneView] = {mode: LaneView(mode, opened_log.codec.decode) for mode in MODES}
+    desk = DeskView(opened_log.codec.decode)
+    responses = ResponsesView()
+    views: dict[str, Folded] = {lane(mode): view for mode, view in lanes.items()}
+    views[DESK] = desk
+    if "responses" in names:
+        views[RESPONSES] = responses
+    driver = Driver(opened_log.log, gateway, views, opened_log.locks)
+    workers = dict(_workers(names, gateway, lanes=lanes, desk=desk, responses=responses))
+    await driver.run(workers, ready=lambda: ready(driver))
+
+
+def _workers(
+    names: tuple[str, ...], gateway: Gateway | None, *, lanes: dict[str, LaneView], desk: DeskView, responses: ResponsesView
+) -> Iterator[tuple[str, Worker]]:
+    holder = holder_name()
+    if "availability" in names:
+        yield "bulletins", read_bulletins(desk)
+    if "responses" in names:
+        assert gateway is not None
+        yield "poll", poll_answers(responses, gateway=gateway.name)
+    for mode, view in lanes.items():
+        if "intake" in names:
+            yield f"intake.{mode}", intake(view)
+        if "availability" in names:
+            yield f"notices.{mode}", copy_to_lane(desk, view)
+        if "responses" in names:
+            yield f"answers.{mode}", answers_to_lane(responses, view)
+        if "runner" in names:
+            assert gateway is not None
+            runner = Runner(
+                view=view,
+                desk=desk,
+                holder=holder,
+                gateway=gateway.name,
+                idempotent=gateway.idempotent,
+                can_query=gateway.can_query,
+            )
+            yield f"runner.{mode}", runner.run()

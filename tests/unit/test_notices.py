@@ -241,6 +241,23 @@ def test_a_disagreement_closes_both_and_says_so(title: str, description: str, ex
     assert any(finding in said for said in got.findings), got.findings
 
 
+def test_a_portal_without_a_name_is_every_portal() -> None:
+    """Fail closed, with a finding; after a portal was named, "the portal" is that one."""
+    got = read_text(notice("TCC25-9010 - Portal Delays", "The portal is slow."))
+    assert closed(got.scopes) == {"emanifest_portal.inbound": "delayed", "cers.inbound": "delayed", "ccp.inbound": "delayed"}
+    assert any("without saying which" in said for said in got.findings)
+    named = read_text(notice("TCC25-9010 - eManifest Portal Delays", "Trade data in the portal may stay in Updating status."))
+    assert (closed(named.scopes), named.findings) == ({"emanifest_portal.inbound": "delayed"}, ())
+
+
+def test_a_window_in_the_autumn_hour_is_the_longer_one() -> None:
+    """I9c: 01:15 to 01:45 on the night that clocks go back closes from the first 01:15 to the second 01:45."""
+    text = SCHEDULED + "Sunday, November 2, 2025 from 01:15 to 01:45 (ET): all EDI applications are unavailable."
+    got = read_notice(text, received_ms=at_ms("2025-11-01T12:00"))
+    assert {(scope.starts_ms, scope.ends_ms) for scope in got.scopes} == {(1762060500000, 1762065900000)}
+    assert ["earlier one" in said or "later one" in said for said in got.findings] == [True, True]
+
+
 def test_all_cbsa_systems_close_as_the_plan_says() -> None:
     """DOMAIN 2, FULL_CBSA: keep sending EDI, queued at CBSA; no responses; unless it says that CBSA can't receive."""
     got = closed(read_text(notice("TCC25-9010 - Full System Outage", "All CBSA systems are unavailable.")).scopes)

@@ -47,6 +47,9 @@ FOLLOW_WAIT_S: Final = 1.0
 RETRY_S: Final = 1.0
 """A follower's wait after an error of the log."""
 
+STOPPING_WAIT_S: Final = 0.05
+"""Longest wait of anything that waits while the process ends: what is in flight is looked at that often."""
+
 FATAL: Final = (LogRegressed, LogUnfit)
 """Errors after which nothing may go on in this process (I1f)."""
 
@@ -238,10 +241,13 @@ class Driver:
             await self._followers[stream].beyond(end - 1, None)
 
     async def _unless_stopping(self, work: Awaitable[T], otherwise: T) -> T:
-        """Wait for the work, but not when the process is to stop."""
+        """Wait for the work, but not when the process is to stop: then for a moment only, so that nobody spins."""
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping.is_set():
+            await asyncio.wait((task,), timeout=STOPPING_WAIT_S)
+        else:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if task.done():
             return task.result()

@@ -130,6 +130,7 @@ class Runner:
         """Send while the lease is ours. Returns the turn with which it was lost or given back."""
         follow_out = False
         under_way = 0
+        turn = replace(turn, done=())
         while True:
             submissions: list[Submission] = []
             for done in turn.done:

@@ -1,8 +1,5 @@
 """The Kafka engine starts only on topics that lose nothing, and says what to mend; the library's errors all have a meaning."""
 
-# ruff: noqa: SIM300
-# Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
-
 import importlib
 import pkgutil
 import time

@@ -10,7 +10,7 @@ COPY requirements.txt ./
 RUN pip install --require-hashes -r requirements.txt
 
 COPY . .
-RUN pip install --no-deps .
+RUN pip install --no-deps --no-build-isolation .
 
 USER tidegate
 ENTRYPOINT ["tidegate"]

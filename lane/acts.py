@@ -1,8 +1,8 @@
 """What a person does, and what time does on a person's behalf: R5, R15, R22, R34, R56, R57, R61; must not know the wire."""
 
-from lane.moves import move, park, refresh, touch
-from lane.outcomes import capture, next_submission
-from lane.state import Blocker, Drain, Finding, LaneState, Message
+from lane.moves import disturb, let_go, move, park, refresh, touch
+from lane.outcomes import next_submission, put_on_file, take_off_file
+from lane.state import ASIDE, NEVER, Blocker, Drain, Finding, LaneState, Message
 from schemas.facts import (
     CaptureRevoked,
     GraceElapsed,
@@ -22,10 +22,20 @@ def withdraw(state: LaneState, position: int, fact: MessageWithdrawn) -> tuple[F
         sentence = f"it is {message.state} and may be at CBSA already; publish a cancel instead"
         return (Finding("R15", sentence, message.position, void=True),)
     message.act = position
-    message.needs_person = ""
-    move(state, message, "withdrawn", at_ms=fact.at_ms, remark=f"withdrawn by {fact.person}: {fact.reason}")
-    touch(state, message.doc)
+    _withdraw(state, message, at_ms=fact.at_ms, remark=f"withdrawn by {fact.person}: {fact.reason}")
     return ()
+
+
+def _withdraw(state: LaneState, message: Message, *, at_ms: int, remark: str) -> None:
+    """Out of the queue for good; what it corrected waits for a person again."""
+    move(state, message, "withdrawn", at_ms=at_ms, remark=remark)
+    corrected = message.corrects
+    if corrected is not None and corrected.corrected_by is message:
+        corrected.corrected_by = None
+        if corrected.state in ASIDE:
+            state.troubled[corrected.position] = corrected
+        touch(state, corrected.doc)
+    let_go(state, message)
 
 
 def file(state: LaneState, position: int, fact: MessageFiled) -> tuple[Finding, ...]:
@@ -40,10 +50,8 @@ def file(state: LaneState, position: int, fact: MessageFiled) -> tuple[Finding, 
             ),
         )
     message.act = position
-    message.needs_person = ""
     move(state, message, "filed", at_ms=fact.at_ms, remark=f"filed by {fact.person}, reference {fact.reference}")
-    capture(message, grant=position, at_ms=fact.at_ms)
-    touch(state, message.doc)
+    put_on_file(state, message, grant=position)
     return ()
 
 
@@ -52,42 +60,45 @@ def settle(state: LaneState, position: int, fact: MessageSettled) -> tuple[Findi
     message, refused = _object(state, fact.message, fact.basis)
     if message is None:
         return (refused,)
-    if message.state not in ("parked", "unknown", "rejected") and not message.needs_person:
-        sentence = f"it is {message.state}; only parked, rejected and unknown messages are settled by a person"
+    was = message.state
+    if was not in ("parked", "unknown", "rejected") and not message.needs_person:
+        sentence = f"it is {was}; only parked, rejected and unknown messages are settled by a person"
+        return (Finding("R57", sentence, message.position, void=True),)
+    if fact.to == "held" and message.corrected_by is not None:
+        sentence = f"{message.corrected_by.key} corrects it and stands in its place; act on that one"
         return (Finding("R57", sentence, message.position, void=True),)
     message.act = position
-    message.needs_person = ""
     remark = f"settled by {fact.person}: {fact.reason} ({fact.evidence})"
-    was_rejected = message.state == "rejected"
-    move(state, message, fact.to, at_ms=fact.at_ms, remark=remark)
+    if fact.to == "withdrawn":
+        _withdraw(state, message, at_ms=fact.at_ms, remark=remark)
+    else:
+        move(state, message, fact.to, at_ms=fact.at_ms, remark=remark)
+    if fact.to == "held" and was not in ("unknown", "transmitted") and message.attempts:
+        next_submission(message)
     if fact.to == "captured":
-        capture(message, grant=max(message.grant, message.position), at_ms=fact.at_ms)
+        put_on_file(state, message, grant=max(message.grant, message.position))
+    elif message.filing != NEVER and (fact.to == "held" or was in ("captured", "filed")):
+        take_off_file(state, message)
     if fact.to == "held":
         message.touched = False
-        if was_rejected:
-            next_submission(message)
-        refresh(state, message)
+        disturb(state, message.doc)
     touch(state, message.doc)
+    refresh(state, message)
     return ()
 
 
 def revoke(state: LaneState, position: int, fact: CaptureRevoked) -> tuple[Finding, ...]:
-    """R56: CBSA lost what it had captured; it is held again and goes as the next submission."""
+    """R56: CBSA lost what it had captured, or what a clerk had filed; it is held again and goes as the next submission."""
     message, refused = _object(state, fact.message, fact.basis)
     if message is None:
         return (refused,)
-    if message.state != "captured":
-        return (
-            Finding("R56", f"it is {message.state}; only a captured message can be lost by CBSA", message.position, void=True),
-        )
+    if message.state not in ("captured", "filed"):
+        sentence = f"it is {message.state}; only a captured message can be lost by CBSA"
+        return (Finding("R56", sentence, message.position, void=True),)
     message.act = position
-    doc = message.doc
-    if doc.file_grant == message.grant:
-        doc.on_file = message.function == "cancel"
-        doc.file_listed = doc.file_related = ()
     next_submission(message)
-    message.touched = False
     move(state, message, "held", at_ms=fact.at_ms, remark=f"CBSA lost it ({fact.notice}), says {fact.person}")
+    take_off_file(state, message)
     refresh(state, message)
     return ()
 
@@ -163,11 +174,13 @@ def _replay_refused(drain: Drain, fact: ReplayChanged) -> str:
 
 
 def _object(state: LaneState, number: int, basis: int) -> tuple[Message | None, Finding]:
-    """The message an act is about, unless something effective happened to it since the person looked (R5)."""
+    """The message an act is about, unless something effective happened to it since the person looked (R5), or it is in flight."""
     message = state.messages.get(number)
     if message is None:
         return None, Finding("R5", f"there is no message at position {number} in this lane", number, void=True)
     if basis != message.act:
         sentence = f"somebody acted on it at {message.act}, since you looked; look again and repeat the act if it still fits"
         return None, Finding("R5", sentence, number, void=True)
+    if state.in_flight(message):
+        return None, Finding("R41", "its grant has no outcome yet; wait for it and repeat the act", number, void=True)
     return message, Finding("", "")

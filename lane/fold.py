@@ -8,7 +8,8 @@ from heapq import heappop
 from typing import Final, assert_never
 
 from lane import acts, gate, grants, identity, outcomes
-from lane.moves import refresh
+from lane.moves import refresh, touch
+from lane.order import late_scopes
 from lane.policy import Policy
 from lane.state import NEVER, RULES_VERSION, Channel, Finding, LaneState
 from schemas.facts import (
@@ -61,7 +62,19 @@ def apply(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...
         broken = _off_chain(state, fact.source)
         if broken is not None:
             return (broken,)
-    return _effect(state, position, fact)
+    findings = _effect(state, position, fact)
+    if state.outages or state.late:
+        _look_at_settled(state)
+    return findings
+
+
+def _look_at_settled(state: LaneState) -> None:
+    """R23: when answers begin to be late, by a notice or a window's start, what has settled counts as on file."""
+    late = frozenset(late_scopes(state))
+    if late != state.late:
+        state.late = late
+        for doc in {id(message.doc): message.doc for message in state.settled.values()}.values():
+            touch(state, doc)
 
 
 def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...]:  # noqa: C901 - one table, one line a fact
@@ -93,7 +106,7 @@ def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, .
         case StatusAnswered():
             return outcomes.status(state, position, fact)
         case PersonNeeded():
-            return outcomes.need_person(state, fact)
+            return outcomes.need_person(state, position, fact)
         case SettlingElapsed():
             return outcomes.settle_in(state, fact)
         case GraceElapsed():
@@ -109,7 +122,7 @@ def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, .
         case ReplayChanged():
             return acts.replay(state, position, fact)
         case PolicyAdopted():
-            return _adopt(state, fact)
+            return _adopt(state, position, fact)
         case RulesAdopted():
             return _adopt_rules(state, fact)
         case _:
@@ -127,13 +140,17 @@ def _off_chain(state: LaneState, source: Source | None) -> Finding | None:
     return None
 
 
-def _adopt(state: LaneState, fact: PolicyAdopted) -> tuple[Finding, ...]:
-    """I11: decisions use the policy in force at their position."""
+def _adopt(state: LaneState, position: int, fact: PolicyAdopted) -> tuple[Finding, ...]:
+    """I11: decisions use the policy in force at their position. One that holds less opens what it lets go, by a canary (R32)."""
+    before = gate.closed_channels(state)
     state.policy = Policy.from_json(fact.policy)
     for name in state.policy.channels:
         state.channels.setdefault(name, Channel(name))
     for channel in state.channels.values():
         channel.tokens_milli = None
+    gate.open_what_opened(state, position, before=before, canary=True)
+    for message in list(state.held()):
+        refresh(state, message)
     return ()
 
 

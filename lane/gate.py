@@ -1,9 +1,9 @@
-"""Whether a channel may be used now: R30 to R33, notices, windows, overrides, suspicion; must not know order."""
+"""Whether a channel may be used now: R30 to R33, notices, windows, overrides, suspicion; must not decide order."""
 
 from collections.abc import Iterator
 
-from lane.policy import SLOWS
-from lane.state import Channel, Drain, Finding, LaneState, Message, Outage
+from lane.order import late_scopes
+from lane.state import NEVER, Channel, Drain, Finding, LaneState, Message, Outage
 from schemas.facts import ComponentOverridden, OutageDeclared, OutageResolved, Scope, WindowEnded
 
 
@@ -29,41 +29,60 @@ def holding(state: LaneState, channel: str, *, at_ms: int) -> Iterator[tuple[Out
 def outbound_bad(state: LaneState, channel: str) -> bool:
     """Whether a notice says that answers for the channel are missing or late (R23, R32, R54)."""
     needs = state.policy.channels[channel].outbound
-    return any(
-        scope.direction == "outbound" and scope.component in needs and scope.effect in SLOWS
-        for outage in state.outages.values()
-        for _, scope in outage.active()
-        if not scope.scheduled or (scope.starts_ms or 0) <= state.now_ms
-    )
+    return any(scope.component in needs for scope in late_scopes(state))
 
 
 def declare(state: LaneState, position: int, fact: OutageDeclared) -> tuple[Finding, ...]:
-    """A notice closes components; a newer one of the same incident replaces what it said."""
-    before = _closed(state)
+    """A notice closes components; a newer one of the same incident replaces what it said, but it opens nothing.
+
+    R30 knows three ways to open and an update is none of them: what held and is not said again to hold stays on hold until
+    the incident is resolved, the window ends or an operator opens it. A window that has not begun is simply corrected.
+    """
+    before = state.outages.get(fact.incident)
+    held = [scope for _, scope in before.active() if _holds_now(state, scope)] if before else []
+    kept = tuple(scope for scope in held if not any(_covers(state, new, scope) for new in fact.scopes))
     state.outages[fact.incident] = Outage(
         incident=fact.incident, title=fact.title, position=position, at_ms=fact.at_ms, received_ms=fact.received_ms,
-        scopes=fact.scopes,
+        scopes=(*fact.scopes, *kept),
     )  # fmt: skip
     if state.policy.profile == "cbsa-queues":
+        partial = {scope.component for scope in fact.scopes if (scope.effect, scope.direction) == ("partial", "inbound")}
         for name, needs in state.policy.channels.items():
-            if any(scope.effect == "partial" and scope.component in needs.inbound for scope in fact.scopes):
+            if partial.intersection(needs.inbound):
                 suspect(state, state.channel(name), at_ms=fact.at_ms, why=f"partial by {fact.incident}")
-    _open_what_opened(state, position, before=before, canary=False)
-    return ()
+    return tuple(
+        Finding("R30", f"{fact.incident} says no more that {each.component} {each.direction} is {each.effect}: it stays on hold")
+        for each in kept
+    )
+
+
+def _holds_now(state: LaneState, scope: Scope) -> bool:
+    begun = not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= state.now_ms
+    return scope.direction == "inbound" and state.policy.holds(scope.effect) and begun
+
+
+def _covers(state: LaneState, new: Scope, old: Scope) -> bool:
+    """Whether a newer scope holds all that the older one holds, and ends no sooner by itself."""
+    same = (new.component, new.direction) == (old.component, old.direction)
+    tenants = not new.tenants or (bool(old.tenants) and set(old.tenants) <= set(new.tenants))
+    return same and tenants and _holds_now(state, new) and (old.scheduled or not new.scheduled)
 
 
 def resolve(state: LaneState, position: int, fact: OutageResolved) -> tuple[Finding, ...]:
     """*Resolved* ends its own incident and no other (R30)."""
-    before = _closed(state)
+    before = closed_channels(state)
     if state.outages.pop(fact.incident, None) is None:
         return (Finding("R30", f"{fact.incident} is not an outage in force here: recorded, nothing opens"),)
-    _open_what_opened(state, position, before=before, canary=False)
+    open_what_opened(state, position, before=before, canary=False)
     return ()
 
 
 def override(state: LaneState, position: int, fact: ComponentOverridden) -> tuple[Finding, ...]:
-    """An operator opens a component against every outage that covers it now, or holds it; opening goes through a canary."""
-    before = _closed(state)
+    """An operator opens a component against every outage that covers it now, or holds it; opening goes through a canary.
+
+    Windows that have begun are opened too, later ones still close. A newer notice that closes it again does close it.
+    """
+    before = closed_channels(state)
     incident = f"override-{fact.component}-{fact.direction}"
     if fact.to == "hold":
         scope = Scope(component=fact.component, direction=fact.direction, effect="unavailable")
@@ -76,9 +95,10 @@ def override(state: LaneState, position: int, fact: ComponentOverridden) -> tupl
     state.outages.pop(incident, None)
     for outage in state.outages.values():
         for number, scope in list(outage.active()):
-            if scope.component == fact.component and scope.direction == fact.direction and not scope.scheduled:
+            begun = not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= state.now_ms
+            if (scope.component, scope.direction) == (fact.component, fact.direction) and begun:
                 outage.ended.add(number)
-    _open_what_opened(state, position, before=before, canary=True)
+    open_what_opened(state, position, before=before, canary=True)
     return ()
 
 
@@ -90,22 +110,28 @@ def end_window(state: LaneState, position: int, fact: WindowEnded) -> tuple[Find
     ending = [number for number, scope in outage.active() if scope.scheduled and scope.ends_ms == fact.ends_ms] if outage else []
     if outage is None or not ending:
         return (Finding("R30", f"{fact.incident} has no such window in force", void=True),)
-    before = _closed(state, at_ms=fact.ends_ms - 1)
+    before = closed_channels(state)
     outage.ended.update(ending)
-    _open_what_opened(state, position, before=before, canary=True)
+    open_what_opened(state, position, before=before, canary=True)
     if not any(True for _ in outage.active()):
         del state.outages[fact.incident]
     return ()
 
 
-def suspect(state: LaneState, channel: Channel, *, at_ms: int, why: str) -> None:
-    """R33: from here on one probe at a time, with back-off; nothing is parked."""
+def suspect(state: LaneState, channel: Channel, *, at_ms: int, why: str, grant: int = NEVER) -> None:
+    """R33: from here on one probe at a time, with back-off; nothing is parked.
+
+    `grant`: the grant that failed. Only a probe doubles the back-off, not what was on its way when suspicion began.
+    """
     if channel.suspect_since_ms is None:
         channel.suspect_since_ms = at_ms
         channel.suspect_why = why
         channel.backoff_ms = state.policy.probe_ms
-    else:
+    elif grant > channel.suspect_position:
         channel.backoff_ms = min(channel.backoff_ms * 2, state.policy.probe_max_ms)
+    else:
+        return
+    channel.suspect_position = state.position
     channel.probe_after_ms = at_ms + channel.backoff_ms
 
 
@@ -126,15 +152,14 @@ def prove(state: LaneState, message: Message) -> None:
         channel.canary = None
 
 
-def _closed(state: LaneState, *, at_ms: int | None = None) -> set[str]:
-    """Channels that are held for somebody."""
-    now = state.now_ms if at_ms is None else at_ms
-    return {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=now))}
+def closed_channels(state: LaneState) -> set[str]:
+    """Channels that are held for somebody now."""
+    return {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=state.now_ms))}
 
 
-def _open_what_opened(state: LaneState, position: int, *, before: set[str], canary: bool) -> None:
+def open_what_opened(state: LaneState, position: int, *, before: set[str], canary: bool) -> None:
     """What was closed and is closed no more opens: suspicion ends, the held set becomes a drain (R61)."""
-    for name in sorted(before - _closed(state)):
+    for name in sorted(before - closed_channels(state)):
         channel = state.channel(name)
         trust(channel)
         channel.quiet_until_ms = 0
@@ -161,3 +186,9 @@ def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:
         total=channel.held,
         left=channel.held,
     )
+    for message in waiting:
+        message[2].drain_queued = True
+    others: dict[tuple[str, bool], int] = {}
+    for (tenant, _), count in channel.others.items():
+        others[tenant, True] = others.get((tenant, True), 0) + count
+    channel.others = others

@@ -1,12 +1,25 @@
 """Who may send and what is granted: R40 to R44; must not know what became of it."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from lane.gate import hold, holding
-from lane.moves import ARRIVALS, in_drain, move, park, push_ready, refresh
-from lane.order import blocker
+from lane.moves import in_drain, move, park, refresh
+from lane.order import ARRIVALS, blocker
 from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
-from schemas.facts import LaneReleased, LaneTaken, SendIntended, StillHere
+from schemas.facts import (
+    LaneReleased,
+    LaneTaken,
+    PersonNeeded,
+    SendIntended,
+    SendsConcluded,
+    StatusAnswered,
+    StillHere,
+)
+
+STALE: Final = "not_after"
+WITHOUT: Final = "went without a predecessor that was never seen here (R22)"
+
+EpochFact: TypeAlias = LaneTaken | LaneReleased | StillHere | SendIntended | SendsConcluded | StatusAnswered | PersonNeeded
 
 TOKEN: Final = 1_000
 """One send in the rate's bucket, in thousandths: whole numbers keep the fold exact."""
@@ -25,16 +38,16 @@ def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...
         epoch=fact.epoch, holder=fact.holder, basis=fact.basis, taken=position, taken_ms=fact.at_ms, last=position,
         last_ms=fact.at_ms, released=False,
     )  # fmt: skip
-    findings = []
-    for grants in state.grants.values():
-        for message in grants.members.values():
-            state.channel(message.channel).in_flight -= 1
-            findings.append(Finding("R44", "its grant has no outcome and its holder is gone", message.position))
-            if message.state == "granted":
-                move(state, message, "unknown", at_ms=fact.at_ms, remark="the holder of its grant is gone (R44)")
-                message.touched = True
+    lost = [message for grants in state.grants.values() for message in grants.members.values()]
     state.grants.clear()
-    return tuple(findings)
+    for message in lost:
+        state.channel(message.channel).in_flight -= 1
+        if message.state == "granted":
+            move(state, message, "unknown", at_ms=fact.at_ms, remark="the holder of its grant is gone", code="R44")
+            message.touched = True
+        else:
+            refresh(state, message)
+    return tuple(Finding("R44", "its grant has no outcome and its holder is gone", message.position) for message in lost)
 
 
 def release(state: LaneState, position: int, fact: LaneReleased) -> tuple[Finding, ...]:
@@ -43,9 +56,8 @@ def release(state: LaneState, position: int, fact: LaneReleased) -> tuple[Findin
         return (_old_epoch(state, fact.epoch),)
     if state.grants:
         return (Finding("R43", "grants of this epoch lack an outcome; the lane is not released", void=True),)
+    heard(state, position, fact)
     state.lease.released = True
-    state.lease.last = position
-    state.lease.last_ms = fact.at_ms
     return ()
 
 
@@ -53,17 +65,26 @@ def still_here(state: LaneState, position: int, fact: StillHere) -> tuple[Findin
     """The holder lives (R43)."""
     if fact.epoch != state.lease.epoch:
         return (_old_epoch(state, fact.epoch),)
+    heard(state, position, fact)
+    return ()
+
+
+def heard(state: LaneState, position: int, fact: EpochFact) -> bool:
+    """Note a sign of life of the holder (R43); False when the fact is not of the epoch in force."""
+    if fact.epoch != state.lease.epoch:
+        return False
     state.lease.last = position
     state.lease.last_ms = fact.at_ms
-    return ()
+    return True
 
 
 def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding, ...]:
     """R40: grant the members that may go now, in list order; each other member is a finding and stays as it is."""
     if fact.epoch != state.lease.epoch or state.lease.released:
         return (_old_epoch(state, fact.epoch),)
-    state.lease.last = position
-    state.lease.last_ms = fact.at_ms
+    heard(state, position, fact)
+    if len(fact.messages) > state.policy.batch_max:
+        return (Finding("R40", f"it names {len(fact.messages)} messages, the batch is {state.policy.batch_max}", void=True),)
     findings = []
     granted: dict[int, Message] = {}
     for number in fact.messages:
@@ -76,30 +97,37 @@ def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding
             _grant(state, message, position, fact)
             granted[number] = message
         else:
-            findings.append(refused)
+            findings.append(_set_right(state, message, refused))
     if granted:
         state.grants[position] = Grants(position=position, epoch=fact.epoch, issue=fact.issue, at_ms=fact.at_ms, members=granted)
     return tuple(findings)
 
 
 def refusal(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
-    """Why an intent for this message at this time would not be granted, or None; parks what is stale or a second original."""
+    """Why an intent for this message at this time would not be granted, or None. It decides nothing: that takes a fact.
+
+    So a planner offers what only order or staleness refuses: the fold then looks again, in every process alike.
+    """
     if message.state != "held":
-        return Finding("R40", f"it is {message.state}, not held", message.position, void=True)
-    channel = state.channel(message.channel)
-    shut = gate(state, channel, message, at_ms=at_ms)
+        return _no("R40", f"it is {message.state}, not held", message)
+    shut = gate(state, state.channel(message.channel), message, at_ms=at_ms)
     if shut is not None:
-        push_ready(state, message)
         return shut
     found = blocker(state, message, at_ms=at_ms)
     if found is not None:
-        refresh(state, message)
-        return Finding(found.rule, found.sentence, message.position, void=True)
+        return _no(found.rule, found.sentence, message)
     if message.not_after_ms is not None and at_ms > message.not_after_ms:
-        why = Blocker("times", "time", message.doc)
-        park(state, message, why, remark="stale: its not_after has passed; withdraw it or publish it anew")
-        return Finding("times", message.remark, message.position, void=True)
+        return _no(STALE, "stale: its not_after has passed; withdraw it or publish it anew", message)
     return None
+
+
+def _set_right(state: LaneState, message: Message, refused: Finding) -> Finding:
+    """After a refusal: what is stale is parked, everything else held is judged anew and stands ready again if it may go."""
+    if refused.rule == STALE:
+        park(state, message, Blocker("times", "time", message.doc), remark=refused.sentence)
+        return refused._replace(rule="times")
+    refresh(state, message)
+    return refused
 
 
 def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
@@ -109,10 +137,9 @@ def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) ->
     shut = hold(state, message, at_ms=at_ms)
     if shut is not None:
         return shut._replace(void=True)
-    if in_drain(channel, message):
+    if not _may_drain(channel, message):
         assert channel.drain is not None
-        if channel.drain.status != "running":
-            return _no("R61", f"it belongs to replay {channel.drain.position}, which is {channel.drain.status}", message)
+        return _no("R61", f"it belongs to replay {channel.drain.position}, which is {channel.drain.status}", message)
     if at_ms < channel.quiet_until_ms:
         return _no("R33", "CBSA asked to slow down (429)", message)
     if channel.suspect_since_ms is not None and (channel.in_flight or at_ms < channel.probe_after_ms):
@@ -129,11 +156,11 @@ def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) ->
 
 
 def rate_per_s(state: LaneState, channel: Channel) -> int | None:
-    """The rate in force for a channel: the policy's, or a replay's own while that drains; None is no limit."""
-    drain = channel.drain
-    if drain is not None and drain.left > 0 and drain.rate_per_s is not None:
-        return drain.rate_per_s
-    return state.policy.rate_max_per_s
+    """The rate in force for a channel: the policy's, or a running replay's own where that is slower; None is no limit."""
+    drain, most = channel.drain, state.policy.rate_max_per_s
+    if drain is None or drain.status != "running" or drain.left == 0 or drain.rate_per_s is None:
+        return most
+    return drain.rate_per_s if most is None else min(drain.rate_per_s, most)
 
 
 def tokens_milli(state: LaneState, channel: Channel, *, at_ms: int) -> int:
@@ -157,27 +184,36 @@ def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int)
     """R32: one message must be answered before the rest go; never an arrival unless nothing else may go."""
     out = channel.canary
     if out is not None:
-        unanswered = out.state == "transmitted" and at_ms < (out.transmitted_ms or 0) + state.policy.canary_wait_ms
-        if out.state in ("granted", "unknown") or unanswered:
+        waits = out.state in ("transmitted", "unknown") and at_ms < out.since_ms + state.policy.canary_wait_ms
+        if out.state == "granted" or waits:
             return _no("R32", f"the canary {out} is out and not answered yet", message)
     if channel.in_flight:
         return _no("R32", "a canary goes alone", message)
     if message.kind not in ARRIVALS:
         return None
-    if channel.unblocked > len(channel.arrivals):
+    if _others_may_go(state, channel, at_ms=at_ms):
         return _no("R32", "an arrival is no canary while another message may go", message)
-    first = min(channel.arrivals.values(), key=lambda each: (each.occurred_ms or 0, each.place), default=message)
+    fit = (each for each in channel.arrivals.values() if _may_drain(channel, each) and hold(state, each, at_ms=at_ms) is None)
+    first = min(fit, key=lambda each: (each.occurred_ms or 0, each.place), default=message)
     if first is not message:
         return _no("R32", "the arrival that happened first is the canary", message)
     return None
 
 
+def _others_may_go(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
+    """Whether a message other than an arrival has its turn, with no notice and no replay in its way."""
+    held_for = {tenant for _, scope in holding(state, channel.name, at_ms=at_ms) for tenant in scope.tenants}
+    runs = channel.drain is None or channel.drain.status == "running"
+    return any(tenant not in held_for and (runs or not in_its_drain) for tenant, in_its_drain in channel.others)
+
+
+def _may_drain(channel: Channel, message: Message) -> bool:
+    return channel.drain is None or channel.drain.status == "running" or not in_drain(channel, message)
+
+
 def _grant(state: LaneState, message: Message, position: int, fact: SendIntended) -> None:
     channel = state.channel(message.channel)
-    if in_drain(channel, message):
-        assert channel.drain is not None
-        channel.drain.left -= 1
-    if state.policy.rate_max_per_s is not None or rate_per_s(state, channel) is not None:
+    if rate_per_s(state, channel) is not None:
         channel.tokens_milli = tokens_milli(state, channel, at_ms=fact.at_ms) - TOKEN
         channel.tokens_at_ms = max(channel.tokens_at_ms, fact.at_ms)
     if channel.canary_needed:
@@ -188,8 +224,8 @@ def _grant(state: LaneState, message: Message, position: int, fact: SendIntended
     message.epoch = fact.epoch
     message.attempts += 1
     message.open = True
-    if message.grace >= 0:
-        message.notes = (*message.notes, "went without a predecessor that was never seen here (R22)")
+    if message.grace >= 0 and WITHOUT not in message.notes:
+        message.notes = (*message.notes, WITHOUT)
 
 
 def _no(rule: str, sentence: str, message: Message) -> Finding:

@@ -1,27 +1,14 @@
 """Who a message is and where it stands: R10 to R15; must not know outages, leases or the wire."""
 
-from collections.abc import Iterator
 from typing import Final
 
-from lane.moves import enter, move, park, refresh, touch
+from lane.late import successors
+from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
 from lane.order import would_be_on_file
 from lane.state import ASIDE, Blocker, Document, Finding, LaneState, Message, Verdict, document_kind
 from schemas.facts import MessageReceived, MessageRefused
 
 PERCENT: Final = {"/": "%2F", "~": "%7E", "%": "%25"}
-
-FOLLOWS: Final = frozenset(
-    {
-        ("shipment", "conveyance"),
-        ("conveyance", "close"),
-        ("shipment", "close"),
-        ("shipment", "conveyance_arrival"),
-        ("release", "conveyance_arrival"),
-        ("conveyance", "conveyance_arrival"),
-        ("image", "release"),
-    }
-)
-"""Pairs of document kinds where the second goes after the first, for `LatePredecessor` (R22)."""
 
 
 def wire_key(mode: str, message: Message) -> str:
@@ -49,8 +36,9 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
     message = _message(state, position, fact)
     state.by_key[fact.tenant, fact.key] = (message, fact.sha256, fact.attributes_sha256)
     remark = _take_place(state, message, fact)
-    late = tuple(_late_predecessors(state, message))
+    late = _late_predecessor(state, message)
     enter(state, message)
+    disturb(state, message.doc)
     if remark:
         park(state, message, Blocker("R15", "second", message.doc), remark=remark)
     elif message.function == "original" and would_be_on_file(message.doc, message):
@@ -59,6 +47,8 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
         touch(state, message.doc)
         if message.blocker is None and not message.unblocked:
             refresh(state, message)
+    if message.corrects is not None:
+        let_go(state, message.corrects)
     if message.state == "parked":
         state.verdicts[fact.source.position] = Verdict("parked", message.remark)
         return (*late, Finding(message.code, message.remark, position))
@@ -139,7 +129,7 @@ def _named_documents(state: LaneState, fact: MessageReceived) -> tuple[tuple[Doc
 
 def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> str:
     """Give a replacement or a correction the named message's place (R13); the sentence why not, or nothing."""
-    name = fact.replaces or fact.corrects
+    name = fact.corrects or fact.replaces
     if name is None:
         return ""
     known = state.by_key.get((fact.tenant, name))
@@ -150,8 +140,8 @@ def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> st
         if target.state not in ASIDE or target.corrected_by is not None:
             return f"it corrects {name}, which is {target.state}; only a rejected or parked message can be corrected"
         message.place = target.place
-        target.corrected_by = message
-        target.needs_person = ""
+        message.corrects, target.corrected_by = target, message
+        ask_person(state, target, "")
         state.troubled.pop(target.position, None)
         return ""
     if target.doc is not message.doc:
@@ -162,19 +152,19 @@ def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> st
         return f"it replaces {name}, which is {target.state} and may be at CBSA already; publish a change instead"
     message.place = target.place
     move(state, target, "replaced", at_ms=state.now_ms, remark=f"replaced by {message.key}")
+    let_go(state, target)
     return ""
 
 
-def _late_predecessors(state: LaneState, message: Message) -> Iterator[Finding]:
+def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]:
     """R22: what came too late to be waited for is said, not passed over in silence."""
-    if message.function != "original" or message.doc.on_file or not state.edges:
-        return
-    around = [*message.doc.namers, *(each for doc in (*message.listed, *message.related) for each in doc.namers)]
-    for doc in dict.fromkeys(around):
-        if doc.on_file and (message.doc.kind, doc.kind) in FOLLOWS:
-            sentence = f"late predecessor: {doc} went before this message was received"
-            message.notes += (sentence,)
-            yield Finding("R22", sentence, message.position)
+    if message.function != "original" or message.doc.on_file:
+        return ()
+    sentences = [
+        f"late predecessor: {doc} went before this message was received ({edge})" for edge, doc in successors(state, message)
+    ]
+    message.notes += tuple(sentences)
+    return tuple(Finding("R22", sentence, message.position) for sentence in sentences)
 
 
 def _escaped(text: str) -> str:

@@ -3,34 +3,45 @@
 `move` is the only writer of `Message.state`. `touch` looks again at whatever a document's change may have set free.
 """
 
+from collections.abc import Callable
 from heapq import heappush
 from typing import Final
 
-from lane.order import blocker, front
+from lane.order import ARRIVALS, blocker, earliest_ms, front
 from lane.state import ASIDE, PENDING, Blocker, Channel, Document, LaneState, Message, State
 
-ARRIVALS: Final = frozenset({"conveyance_arrival", "cargo_arrival"})
+REACHING: Final = frozenset({"close", "conveyance_arrival", "cargo_arrival"})
+"""Kinds of document that wait for others which they do not name themselves, over what others name."""
+
 NO_DEADLINE: Final = 2**62
 """Sorts after every real deadline."""
+
+RELATED_COUNT_MAX: Final = 10_000
+"""Most documents looked at when a relation ends: a vessel's cargo and its house bills; beyond is a mistake."""
 
 CYCLE_COUNT_MAX: Final = 1_000
 """Longest chain of waiting messages that is followed in search of a cycle."""
 
 
 def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: str = "", code: str = "") -> None:
-    """Bring a message into another state and keep every count and index of the lane true."""
+    """Bring a message into another state and keep every count and index of the lane true. Whoever calls it touches then."""
     was = message.state
     channel = state.channel(message.channel)
     if was == "held":
-        channel.held -= 1
         set_unblocked(state, message, False)
-        message.blocker = None
+        channel.held -= 1
+        if in_drain(channel, message):
+            assert channel.drain is not None
+            channel.drain.left -= 1
+        message.blocker = message.watching = None
         state.missing.pop(message.position, None)
     state.awaiting.pop(message.position, None)
     state.unsure.pop(message.position, None)
     state.troubled.pop(message.position, None)
+    ask_person(state, message, "")
     if message.settled:
         message.settled = False
+        del state.settled[message.position]
         message.doc.settled = any(each.settled for each in message.doc.queue)
     state.counts[was] -= 1
     state.counts[to] += 1
@@ -42,14 +53,24 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
     match to:
         case "held":
             channel.held += 1
+            message.held_at = state.position
         case "transmitted":
             state.awaiting[message.position] = message
         case "unknown":
             state.unsure[message.position] = message
-        case "parked" | "rejected":
+        case "parked" | "rejected" if message.corrected_by is None:
             state.troubled[message.position] = message
         case _:
             pass
+
+
+def ask_person(state: LaneState, message: Message, reason: str) -> None:
+    """Say that only a person can bring this message on, and why; an empty reason takes it back."""
+    message.needs_person = reason
+    if reason:
+        state.asked[message.position] = message
+    else:
+        state.asked.pop(message.position, None)
 
 
 def enter(state: LaneState, message: Message) -> None:
@@ -64,37 +85,65 @@ def touch(state: LaneState, doc: Document) -> None:
     """Look again at what waited for this document."""
     waiting, doc.watchers = doc.watchers, []
     for message in waiting:
-        if message.state == "held" and message.blocker is not None and message.blocker.topic is doc:
+        if message.watching is doc:
+            message.watching = None
             refresh(state, message)
     for message in list(front(doc)):
         refresh(state, message)
+
+
+def disturb(state: LaneState, doc: Document) -> None:
+    """Look again at what was free to go and names this document, now that there is something new to wait for."""
+    for other in doc.namers:
+        for message in list(other.queue):
+            if message.unblocked:
+                refresh(state, message)
+
+
+def let_go(state: LaneState, message: Message) -> None:
+    """Look again at what waited because of what this message named: it speaks for its document no more.
+
+    Closes and arrivals wait for documents that they reach over others, so a relation's end is no change of what they wait for.
+    """
+    touch(state, message.doc)
+    ahead = [message.doc, *(doc for doc in message.related if doc.kind == "conveyance")]
+    seen = set(ahead)
+    while ahead and len(seen) < RELATED_COUNT_MAX:
+        for other in ahead.pop().namers:
+            if other not in seen:
+                seen.add(other)
+                if other.kind == "shipment":
+                    ahead.append(other)
+                for each in list(other.queue) if other.kind in REACHING else ():
+                    refresh(state, each)
 
 
 def refresh(state: LaneState, message: Message) -> None:
     """Judge a held message anew: ready, waiting for one thing, a second original (R14) or part of a cycle (R24)."""
     if message.state != "held":
         return
-    found = blocker(state, message, at_ms=state.now_ms)
+    was, found = message.blocker, blocker(state, message, at_ms=state.now_ms)
     message.blocker = found
     state.missing.pop(message.position, None)
     set_unblocked(state, message, found is None)
     if found is None:
+        message.watching = None
         push_ready(state, message)
         return
     if found.kind == "second":
         park(state, message, found)
         return
-    cycle = _cycle(message)
+    cycle = _cycle(state, message)
     if cycle:
         park(state, message, found._replace(rule="R24"), remark="a cycle, each waits for the next: " + " -> ".join(cycle))
         return
-    if found.topic is not message.doc:
+    if message.watching is not found.topic:
         found.topic.watchers.append(message)
+        message.watching = found.topic
     if found.kind == "missing":
         state.missing[message.position] = message
-    if found.kind == "time":
-        assert message.not_before_ms is not None
-        heappush(state.timed, (message.not_before_ms, message))
+    if found.kind == "time" and (was is None or was.kind != "time"):
+        heappush(state.timed, (earliest_ms(message), message))
 
 
 def park(state: LaneState, message: Message, why: Blocker, *, remark: str = "") -> None:
@@ -104,19 +153,24 @@ def park(state: LaneState, message: Message, why: Blocker, *, remark: str = "") 
 
 
 def push_ready(state: LaneState, message: Message) -> None:
-    """Put a message into the ready heap of its channel, once: release first, then deadline, then lane order (R24)."""
-    if message.queued:
+    """Put a message into the ready heap of its channel, once: release first, then deadline, then lane order (R24).
+
+    One that left its drain while it stood in the drain's heap of this process is put into the other one too.
+    """
+    channel = state.channel(message.channel)
+    drained = in_drain(channel, message)
+    if message.queued and message.drain_queued == drained:
         return
     message.queued = True
-    channel = state.channel(message.channel)
+    message.drain_queued = drained
     first = 0 if message.kind == "release" else 1
     deadline = NO_DEADLINE if message.deadline_ms is None else message.deadline_ms
-    heappush(channel.drained if in_drain(channel, message) else channel.ready, (first, deadline, message))
+    heappush(channel.drained if drained else channel.ready, (first, deadline, message))
 
 
 def in_drain(channel: Channel, message: Message) -> bool:
-    """Whether the message belongs to the channel's drain: held at the opening, not granted since (R61)."""
-    return channel.drain is not None and max(message.position, message.grant) < channel.drain.position
+    """Whether a held message belongs to the channel's drain: held at the opening and ever since (R61)."""
+    return channel.drain is not None and message.held_at < channel.drain.position
 
 
 def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
@@ -125,10 +179,16 @@ def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
         return
     message.unblocked = unblocked
     channel = state.channel(message.channel)
-    channel.unblocked += 1 if unblocked else -1
-    if message.kind in ARRIVALS and unblocked:
+    step = 1 if unblocked else -1
+    channel.unblocked += step
+    if message.kind not in ARRIVALS:
+        which = (message.tenant, in_drain(channel, message))
+        left = channel.others.pop(which, 0) + step
+        if left:
+            channel.others[which] = left
+    elif unblocked:
         channel.arrivals[message.position] = message
-    elif message.kind in ARRIVALS:
+    else:
         del channel.arrivals[message.position]
 
 
@@ -152,13 +212,25 @@ def _enqueue(message: Message) -> None:
     queue.insert(at, message)
 
 
-def _cycle(message: Message) -> list[str]:
-    """The messages of a cycle that this one closes, or nothing."""
+def _cycle(state: LaneState, message: Message) -> list[str]:
+    """The messages of a cycle that this one closes, or nothing.
+
+    What the others wait for is remembered and may be out of date, so a cycle found is walked again, each judged anew.
+    """
+    if not _chain_to_itself(message, lambda each: each.blocker):
+        return []
+    return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.now_ms))
+
+
+def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[str]:
     chain = [str(message)]
-    here = message.blocker.message if message.blocker else None
-    while here is not None and len(chain) < CYCLE_COUNT_MAX:
+    here = message
+    while len(chain) < CYCLE_COUNT_MAX:
+        found = waits_for(here)
+        if found is None or found.message is None or found.message.state != "held":
+            return []
+        here = found.message
         chain.append(str(here))
         if here is message:
             return chain
-        here = here.blocker.message if here.state == "held" and here.blocker else None
     return []

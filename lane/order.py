@@ -5,26 +5,48 @@ again only when that thing's document changes, so a long list of predecessors co
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from lane.policy import SLOWS
 from lane.state import Blocker, Document, LaneState, Message
+from schemas.facts import Scope
 
-CHAIN_COUNT_MAX = 1_000
+ARRIVALS: Final = frozenset({"conveyance_arrival", "cargo_arrival"})
+
+CHAIN_COUNT_MAX: Final = 1_000
 """Most documents that a chain of previous CCNs is followed over: consolidation has a handful of tiers; beyond is a mistake."""
 
 
 def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
     """The first thing that stands in a held message's way at that time, or None when its turn has come."""
-    if message.not_before_ms is not None and at_ms < message.not_before_ms:
+    if at_ms < earliest_ms(message):
         return Blocker("times", "time", message.doc)
+    if state.in_flight(message):
+        return Blocker("R41", "flight", message.doc)
     found = _queue_blocker(state, message) or _own_document_blocker(state, message)
     if found is not None:
         return found
     if message.function == "cancel":
-        return _naming_blocker(message)
+        return _naming_blocker(state, message)
     for found in _edge_blockers(state, message):
         return found
     return None
+
+
+def wanted(state: LaneState, message: Message) -> bool:
+    """Whether a message that CBSA rejected for want of a predecessor finds one that is not on file here (R55)."""
+    was, message.strict = message.strict, True
+    found = next(_edge_blockers(state, message), None) or (
+        _own_document_blocker(state, message) if message.function == "change" else None
+    )
+    message.strict = was
+    return found is not None
+
+
+def earliest_ms(message: Message) -> int:
+    """Before this it may not go: its own not_before; an arrival never before the goods are there (contravention C274)."""
+    happened_ms = message.occurred_ms if message.kind in ARRIVALS else None
+    return max(message.not_before_ms or 0, happened_ms or 0)
 
 
 def front(doc: Document) -> Iterator[Message]:
@@ -37,39 +59,53 @@ def front(doc: Document) -> Iterator[Message]:
             return
         if first or message.function == "original":
             yield message
-        if message.function == "original":
+        if message.function != "change":
             return
         first = False
 
 
 def would_be_on_file(doc: Document, before: Message) -> bool:
-    """Whether the document is on file once everything that stands before that message in its queue is captured (R14)."""
+    """Whether the document is on file once everything that stands before that message in its queue is captured (R14).
+
+    A change that waits for an original is no sign of one.
+    """
     on_file = doc.on_file
     for message in doc.queue:
         if message is before:
             break
-        if message.function != "change":
-            on_file = message.function == "original"
+        if on_file or message.function != "change" or message.state != "held":
+            on_file = message.function != "cancel"
     return on_file
 
 
 def counts_as_on_file(state: LaneState, doc: Document, message: Message) -> bool:
-    """On file; or transmitted and settled while answers for this channel are missing or late (R23)."""
-    return doc.on_file or (doc.settled and state.policy.settling_ms is not None and answers_are_late(state, message))
+    """On file; or transmitted and settled while answers for this channel are missing or late (R23).
+
+    Not for a message that CBSA has rejected for want of it (R55): that asks for the real thing.
+    """
+    return doc.on_file or (doc.settled and not message.strict and settling_counts(state, message))
+
+
+def settling_counts(state: LaneState, message: Message) -> bool:
+    """Whether *transmitted plus settling time* is enough for this message now (R23)."""
+    return state.policy.settling_ms is not None and answers_are_late(state, message)
 
 
 def answers_are_late(state: LaneState, message: Message) -> bool:
     """Whether a notice says that answers on the message's channel are missing or late."""
     needs = state.policy.channels[message.channel].outbound
     return any(
-        scope.direction == "outbound"
-        and scope.component in needs
-        and scope.effect in SLOWS
-        and (not scope.tenants or message.tenant in scope.tenants)
-        and (not scope.scheduled or (scope.starts_ms or 0) <= state.now_ms)
-        for outage in state.outages.values()
-        for _, scope in outage.active()
+        scope.component in needs and (not scope.tenants or message.tenant in scope.tenants) for scope in late_scopes(state)
     )
+
+
+def late_scopes(state: LaneState) -> Iterator[Scope]:
+    """The scopes in force by which answers are missing or late."""
+    for outage in state.outages.values():
+        for _, scope in outage.active():
+            bad = scope.direction == "outbound" and scope.effect in SLOWS
+            if bad and (not scope.scheduled or (scope.starts_ms or 0) <= state.now_ms):
+                yield scope
 
 
 def _queue_blocker(state: LaneState, message: Message) -> Blocker | None:
@@ -78,9 +114,9 @@ def _queue_blocker(state: LaneState, message: Message) -> Blocker | None:
     for earlier in doc.queue:
         if earlier is message:
             return None
-        waits_for_original = earlier.state == "held" and earlier.function != "original" and not doc.on_file
-        may_pass = message.function == "original" and waits_for_original
-        if not may_pass and not (earlier.settled and counts_as_on_file(state, doc, message)):
+        waits_for_original = earlier.state == "held" and earlier.function == "change" and not doc.on_file
+        may_pass = message.function == "original" and waits_for_original and not state.in_flight(earlier)
+        if not may_pass and not _has_settled(state, earlier, message):
             return Blocker("R13", "queue", doc, earlier)
     return None
 
@@ -92,17 +128,32 @@ def _own_document_blocker(state: LaneState, message: Message) -> Blocker | None:
         return Blocker("R14", "second", doc) if doc.on_file else None
     if counts_as_on_file(state, doc, message):
         return None
-    original = next((each for each in doc.queue if each.function == "original"), None)
+    original = _original_that_passes(message)
     if original is not None:
         return Blocker("R13", "queue", doc, original)
     return _troubled(doc, "R13") or _missing(state, message, doc)
 
 
-def _naming_blocker(message: Message) -> Blocker | None:
+def _original_that_passes(change: Message) -> Message | None:
+    """The original that a waiting change lets go first: the next one behind it, unless a cancel stands between."""
+    if change.function == "change":
+        for later in change.doc.queue[change.doc.queue.index(change) + 1 :]:
+            if later.function != "change":
+                return later if later.function == "original" else None
+    return None
+
+
+def _has_settled(state: LaneState, earlier: Message, message: Message) -> bool:
+    """Whether an earlier message, transmitted and unanswered, is done with as far as this one is concerned (R23)."""
+    return earlier.settled and not message.strict and settling_counts(state, message)
+
+
+def _naming_blocker(state: LaneState, message: Message) -> Blocker | None:
     """R21: a cancel waits for earlier pending messages that name its document."""
     for other in message.doc.namers:
         for earlier in other.queue:
-            if earlier.place < message.place and (message.doc in earlier.listed or message.doc in earlier.related):
+            names = message.doc in earlier.listed or message.doc in earlier.related
+            if names and earlier.place < message.place and not _has_settled(state, earlier, message):
                 return Blocker("R21", "naming", other, earlier)
     return None
 
@@ -137,7 +188,7 @@ def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], ed
     soft = not state.edges[edge].hard
     for doc in docs:
         if counts_as_on_file(state, doc, message):
-            found = _earlier_pending(message, doc, edge)
+            found = _earlier_pending(state, message, doc=doc, edge=edge)
         else:
             found = _pending(message, doc, edge) or (None if soft else _troubled(doc, edge))
             if found is None and not (soft and doc.aside):
@@ -154,7 +205,7 @@ def _unnamed(state: LaneState, message: Message, *, docs: Iterator[Document], ed
         if doc is message.doc:
             continue
         if counts_as_on_file(state, doc, message):
-            found = _earlier_pending(message, doc, edge)
+            found = _earlier_pending(state, message, doc=doc, edge=edge)
         else:
             found = _pending(message, doc, edge) or _troubled(doc, edge)
         if found is not None:
@@ -181,10 +232,10 @@ def _same_group(state: LaneState, message: Message) -> Iterator[Blocker]:
         for other in doc.namers:
             if other.kind != message.doc.kind or other is message.doc:
                 continue
-            touches = doc in other.file_listed
+            touches = other.on_file and doc in other.filings[-1].listed
             for earlier in other.queue:
                 touches = touches or doc in earlier.listed
-                if touches and earlier.place < message.place:
+                if touches and earlier.place < message.place and not _has_settled(state, earlier, message):
                     yield Blocker("E11", "naming", other, earlier)
 
 
@@ -213,7 +264,7 @@ def _chain(start: tuple[Document, ...]) -> Iterator[Document]:
 def _conveyances(shipments: list[Document]) -> Iterator[Document]:
     """The conveyances that carry these shipments: those that list them, and those whose CRN a cargo names."""
     for shipment in shipments:
-        yield from (doc for doc in shipment.namers if doc.kind == "conveyance")
+        yield from (doc for doc in shipment.namers if doc.kind == "conveyance" and doc.names(shipment))
         yield from (doc for doc in shipment.related() if doc.kind == "conveyance")
 
 
@@ -224,9 +275,10 @@ def _arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
     aboard = dict.fromkeys(message.listed)
     for conveyance in message.related:
         aboard.update(dict.fromkeys(conveyance.listed()))
-        aboard.update(dict.fromkeys(doc for doc in conveyance.namers if doc.kind == "shipment"))
+        aboard.update(dict.fromkeys(doc for doc in conveyance.namers if doc.kind == "shipment" and doc.names(conveyance)))
     yield from _unnamed(state, message, docs=iter(aboard), edge="E4")
-    yield from _unnamed(state, message, docs=(doc for ccn in aboard for doc in ccn.namers if doc.kind == "release"), edge="E5")
+    releases = (doc for ccn in aboard for doc in ccn.namers if doc.kind == "release" and doc.names(ccn))
+    yield from _unnamed(state, message, docs=releases, edge="E5")
 
 
 def _cargo_arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
@@ -234,21 +286,23 @@ def _cargo_arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
     if not message.inland:
         return
     for shipment in message.related:
-        around = (shipment, *shipment.namers, *shipment.related())
+        around = (shipment, *(doc for doc in shipment.namers if doc.names(shipment)), *shipment.related())
         yield from _soft(state, message, docs=(doc for doc in around if doc.kind != "cargo_arrival"), edge="E7")
 
 
-def _earlier_pending(message: Message, doc: Document, edge: str) -> Blocker | None:
+def _earlier_pending(state: LaneState, message: Message, *, doc: Document, edge: str) -> Blocker | None:
     """R21: earlier pending originals and cancels of a document that is on file are waited for too."""
     for earlier in doc.queue:
-        if earlier.place < message.place and earlier.function != "change" and not earlier.settled:
+        waits = earlier.place < message.place and earlier.function != "change"
+        if waits and not _has_settled(state, earlier, message):
             return Blocker(edge, "pending", doc, earlier)
     return None
 
 
 def _pending(message: Message, doc: Document, edge: str) -> Blocker | None:
+    """What would bring a document on file, whenever it came; and an earlier cancel of it (R21)."""
     for each in doc.queue:
-        if each.function == "original" or (each.function == "cancel" and each.place < message.place):
+        if each.function != "cancel" or each.place < message.place:
             return Blocker(edge, "pending", doc, each)
     return None
 

@@ -7,8 +7,10 @@ table says what each does (`ANSWER_TABLE`). Nothing regresses but by `CaptureRev
 from typing import Final, Literal, TypeAlias
 
 from lane.gate import outbound_bad, prove, suspect, trust
-from lane.moves import move, refresh, touch
-from lane.state import Finding, LaneState, Message, State
+from lane.grants import heard
+from lane.moves import ask_person, disturb, let_go, move, refresh, touch
+from lane.order import wanted
+from lane.state import NEVER, Document, Finding, LaneState, Message, State
 from schemas.facts import (
     AnswerGiven,
     AnswerOutcome,
@@ -18,6 +20,7 @@ from schemas.facts import (
     SendsConcluded,
     SettlingElapsed,
     StatusAnswered,
+    StatusGiven,
 )
 
 Effect: TypeAlias = Literal["capture", "reject", "foreign", "doubt", "same", "conflict"]
@@ -44,14 +47,15 @@ ANSWER_TABLE: Final[dict[tuple[State, AnswerOutcome], Effect]] = {
 
 
 def conclude(state: LaneState, position: int, fact: SendsConcluded) -> tuple[Finding, ...]:
-    """R50: what the transport said of each grant; the first outcome of a grant counts (R41)."""
-    if fact.epoch == state.lease.epoch:
-        state.lease.last = position
-        state.lease.last_ms = fact.at_ms
+    """R50: what the transport said of each grant; the first outcome of a grant counts (R41).
+
+    A holder that has lost the lane may still say what became of its own grants: that is the truth, and ends an unknown.
+    """
+    heard(state, position, fact)
     findings = []
     for outcome in fact.outcomes:
         message = state.messages.get(outcome.message)
-        if message is None or message.grant != outcome.grant or not message.open:
+        if message is None or (message.grant, message.epoch) != (outcome.grant, fact.epoch) or not message.open:
             findings.append(Finding("R41", "the grant has an outcome already", outcome.message, void=True))
             continue
         message.open = False
@@ -73,37 +77,48 @@ def answer(state: LaneState, fact: AnswersReceived) -> tuple[Finding, ...]:
 
 
 def status(state: LaneState, position: int, fact: StatusAnswered) -> tuple[Finding, ...]:
-    """R51 and R54: what status queries told of each message."""
-    if fact.epoch == state.lease.epoch:
-        state.lease.last = position
-        state.lease.last_ms = fact.at_ms
+    """R51 and R54: what status queries told of each message; the holder's alone (R40), for its questions follow its sends."""
+    if not heard(state, position, fact):
+        return (Finding("R40", f"epoch {fact.epoch} does not hold the lane (epoch {state.lease.epoch} does)", void=True),)
     findings: list[Finding] = []
     for given in fact.answers:
         message = state.messages.get(given.message)
         if message is None or message.grant != given.grant or message.state not in ("unknown", "transmitted"):
             findings.append(Finding("R51", "the status answer is about an earlier attempt", given.message, void=True))
-            continue
-        message.answered_ms = fact.at_ms
-        if given.outcome in ("captured", "rejected", "duplicate"):
-            findings.extend(_judge(state, message, given.outcome, code="", text="by status query", at_ms=fact.at_ms))
-        elif given.known:
-            if message.state == "unknown":
-                _transmitted(state, message, at_ms=fact.at_ms)
-        elif message.state == "unknown":
-            _again(state, message, "CBSA does not know it: the same submission goes again (R51)", at_ms=fact.at_ms)
         else:
-            findings.append(Finding("R54", "CBSA took it once and does not know it now", given.message))
-            message.needs_person = "CBSA took it and does not know it now: ask TCCU, then settle it"
+            findings.extend(_status(state, message, given, at_ms=fact.at_ms))
     return tuple(findings)
 
 
-def need_person(state: LaneState, fact: PersonNeeded) -> tuple[Finding, ...]:
+def _status(state: LaneState, message: Message, given: StatusGiven, *, at_ms: int) -> list[Finding]:
+    message.answered_ms = at_ms
+    if given.outcome in ("captured", "rejected", "duplicate"):
+        prove(state, message)
+        return _judge(state, message, given.outcome, code="", text="by status query", at_ms=at_ms, first=True)
+    if given.known:
+        ask_person(state, message, "")
+        if message.state == "unknown":
+            _transmitted(state, message, at_ms=at_ms)
+        return []
+    if message.state == "unknown":
+        _again(state, message, "CBSA does not know it: the same submission goes again (R51)", at_ms=at_ms)
+        return []
+    ask_person(state, message, "CBSA took it and does not know it now: ask TCCU, then settle it")
+    return [Finding("R54", "CBSA took it once and does not know it now", given.message)]
+
+
+def need_person(state: LaneState, position: int, fact: PersonNeeded) -> tuple[Finding, ...]:
     """R51, R54: nothing more can be learnt by program."""
+    if not heard(state, position, fact):
+        return (Finding("R40", f"epoch {fact.epoch} does not hold the lane (epoch {state.lease.epoch} does)", void=True),)
+    findings = []
     for number in fact.messages:
         message = state.messages.get(number)
         if message is not None and message.state in ("unknown", "transmitted"):
-            message.needs_person = fact.reason
-    return ()
+            ask_person(state, message, fact.reason)
+        else:
+            findings.append(Finding("R51", "it is neither unknown nor unanswered", number, void=True))
+    return tuple(findings)
 
 
 def settle_in(state: LaneState, fact: SettlingElapsed) -> tuple[Finding, ...]:
@@ -116,22 +131,43 @@ def settle_in(state: LaneState, fact: SettlingElapsed) -> tuple[Finding, ...]:
             findings.append(Finding("R23", "it is not waiting for an answer", number, void=True))
         elif fact.at_ms < (message.transmitted_ms or 0) + settling_ms:
             findings.append(Finding("R6", "its settling time is not over", number, void=True))
-        elif message.function != "cancel":
+        elif message.function == "cancel":
+            findings.append(
+                Finding("R23", "a cancel settles nothing: its document is off file by CBSA's word", number, void=True)
+            )
+        else:
             message.settled = True
             message.doc.settled = True
+            state.settled[number] = message
             touch(state, message.doc)
     return tuple(findings)
 
 
-def capture(message: Message, *, grant: int, at_ms: int) -> None:
+def put_on_file(state: LaneState, message: Message, *, grant: int) -> None:
     """The document's latest captured or filed message, latest by grant and not by answer, says whether it is on file (R12)."""
     doc = message.doc
-    if grant >= doc.file_grant:
-        doc.file_grant = grant
-        doc.on_file = message.function != "cancel"
-        doc.file_listed = message.listed if doc.on_file else ()
-        doc.file_related = message.related if doc.on_file else ()
-    message.answered_ms = at_ms
+    message.filing = grant
+    _file(state, doc, (*(each for each in doc.filings if each is not message), message))
+
+
+def take_off_file(state: LaneState, message: Message) -> None:
+    """CBSA has lost it, or a person says that it never had it: what was on file before it is so again (R12, R56)."""
+    message.filing = NEVER
+    _file(state, message.doc, tuple(each for each in message.doc.filings if each is not message))
+
+
+def _file(state: LaneState, doc: Document, filings: tuple[Message, ...]) -> None:
+    was, before = doc.on_file, doc.filings[-1:]
+    doc.filings = tuple(sorted(filings, key=lambda each: each.filing))
+    doc.on_file = bool(doc.filings) and doc.filings[-1].function != "cancel"
+    if doc.on_file and not was:
+        doc.filed_at = state.position
+    for message in before:
+        if doc.filings[-1:] != before:
+            let_go(state, message)
+    touch(state, doc)
+    if was and not doc.on_file:
+        disturb(state, doc)
 
 
 def _close_grant(state: LaneState, message: Message) -> None:
@@ -145,27 +181,32 @@ def _close_grant(state: LaneState, message: Message) -> None:
 def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: int) -> list[Finding]:
     """One grant's outcome: what it does to the link, and to the message if no answer has overtaken it."""
     channel = state.channel(message.channel)
-    waits = message.state in ("granted", "unknown")
+    waits = message.state == "granted" or (message.state, message.code) == ("unknown", "R44")
+    if not waits:
+        refresh(state, message)
     if outcome.result == "expired":
         message.attempts -= 1
         if waits:
             _again(state, message, "expired: it was not started in time (R41)", at_ms=at_ms)
         return []
     if outcome.result in ("not_taken", "slow_down"):
+        channel.unknown_streak = 0
         if outcome.result == "slow_down":
             channel.quiet_until_ms = max(channel.quiet_until_ms, at_ms + (outcome.retry_after_ms or state.policy.probe_ms))
         else:
-            suspect(state, channel, at_ms=at_ms, why=outcome.detail or f"status {outcome.status}")
+            why = outcome.detail or f"status {outcome.status}"
+            suspect(state, channel, at_ms=at_ms, why=why, grant=outcome.grant)
         if waits:
             _again(state, message, f"not taken: {outcome.detail}", at_ms=at_ms)
         return []
-    message.touched = True
+    message.touched = message.touched or waits
     if outcome.result == "unknown":
         channel.unknown_streak += 1
         if channel.unknown_streak >= state.policy.unknown_streak_max or channel.suspect_since_ms is not None:
-            suspect(state, channel, at_ms=at_ms, why=f"{channel.unknown_streak} unknowns in a row: {outcome.detail}")
+            why = f"{channel.unknown_streak} unknowns in a row: {outcome.detail}"
+            suspect(state, channel, at_ms=at_ms, why=why, grant=outcome.grant)
         if waits:
-            move(state, message, "unknown", at_ms=at_ms, remark=outcome.detail)
+            move(state, message, "unknown", at_ms=at_ms, remark=outcome.detail, code="R51")
         return []
     trust(channel)
     if outcome.result == "refused":
@@ -187,46 +228,54 @@ def _transmitted(state: LaneState, message: Message, *, at_ms: int) -> None:
 
 
 def _again(state: LaneState, message: Message, remark: str, *, at_ms: int) -> None:
-    """Back to held, the same submission: whatever stood behind it waits on."""
+    """Back to held, the same submission: whatever stood behind it waits on, but for an original that passes a change (R13)."""
     move(state, message, "held", at_ms=at_ms, remark=remark)
+    touch(state, message.doc)
     refresh(state, message)
 
 
 def _answer(state: LaneState, message: Message, given: AnswerGiven, *, at_ms: int) -> list[Finding]:
     if given.outcome == "notice":
         return []
+    if given.submission > message.submission or message.grant == NEVER:
+        return [Finding("R52", f"an answer to submission {given.submission}, which was never sent: kept", message.position)]
     if given.submission != message.submission:
         if given.outcome == "captured" and message.state != "captured":
-            message.needs_person = f"CBSA captured submission {given.submission} after all: settle it"
+            ask_person(state, message, f"CBSA captured submission {given.submission} after all: settle it")
             return [Finding("R52", f"captured submission {given.submission} late", message.position)]
         return [Finding("R52", f"an answer to submission {given.submission}, {message.submission} is current", message.position)]
     prove(state, message)
-    return _judge(state, message, given.outcome, code=given.code, text=given.text, at_ms=at_ms)
+    first = message.attempts <= 1
+    return _judge(state, message, given.outcome, code=given.code, text=given.text, at_ms=at_ms, first=first)
 
 
-def _judge(state: LaneState, message: Message, outcome: AnswerOutcome, *, code: str, text: str, at_ms: int) -> list[Finding]:
-    """Look the answer up in the table and do what it says."""
-    effect = ANSWER_TABLE[message.state, outcome]
-    if effect == "doubt" and (message.attempts <= 1 or text == "by status query"):
-        effect = "foreign"
-    match effect:
+def _judge(
+    state: LaneState, message: Message, outcome: AnswerOutcome, *, code: str, text: str, at_ms: int, first: bool
+) -> list[Finding]:
+    """Look the answer up in the table and do what it says. `first`: it is about the first attempt, so there is no doubt."""
+    was = message.state
+    effect = ANSWER_TABLE[was, outcome]
+    match "foreign" if effect == "doubt" and first else effect:
         case "capture":
-            aside = message.state in ("withdrawn", "replaced", "parked")
+            taken_back = was in ("withdrawn", "replaced") or message.corrected_by is not None
             move(state, message, "captured", at_ms=at_ms)
-            message.needs_person = "CBSA captured it although it was taken back: publish a cancel" if aside else ""
-            capture(message, grant=message.grant, at_ms=at_ms)
-            touch(state, message.doc)
+            message.answered_ms = at_ms
+            put_on_file(state, message, grant=message.grant)
+            if taken_back:
+                ask_person(state, message, "CBSA captured it although it was taken back: publish a cancel, or settle it")
         case "reject":
             return _reject(state, message, code=code, text=text, at_ms=at_ms)
         case "foreign":
             move(state, message, "parked", at_ms=at_ms, code="R53", remark="another party filed it; content at CBSA may differ")
-            message.doc.on_file = message.doc.on_file or message.function != "cancel"
-            touch(state, message.doc)
+            if message.function == "cancel":
+                touch(state, message.doc)
+            else:
+                put_on_file(state, message, grant=message.grant)
             return [Finding("R53", message.remark, message.position)]
         case "doubt":
-            move(state, message, "unknown", at_ms=at_ms, remark="CBSA calls a later attempt a duplicate (R53)")
+            move(state, message, "unknown", at_ms=at_ms, remark="CBSA calls a later attempt a duplicate", code="R53")
         case "conflict":
-            message.needs_person = f"CBSA's answers contradict each other: {message.state}, then {outcome} {code} {text}".strip()
+            ask_person(state, message, f"CBSA's answers contradict each other: {was}, then {outcome} {code} {text}".strip())
             return [Finding("R52", message.needs_person, message.position)]
         case "same":
             pass
@@ -234,15 +283,20 @@ def _judge(state: LaneState, message: Message, outcome: AnswerOutcome, *, code: 
 
 
 def _reject(state: LaneState, message: Message, *, code: str, text: str, at_ms: int) -> list[Finding]:
-    """R55: a reject for want of a predecessor goes again when that is on file; every other one is a person's."""
+    """R55: a reject for want of a predecessor goes again when that is on file; every other one is a person's.
+
+    Where nothing that the message names is missing here, and nothing came on file since it was sent, nothing would ever call
+    it up again but its own haste: that one is a person's too.
+    """
     remark = f"rejected {code}: {text}".strip(": ")
     message.answered_ms = at_ms
-    wants_predecessor = code in state.policy.missing_codes and message.resubmissions < state.policy.resubmissions_max
-    if wants_predecessor and message.function != "cancel":
+    again = code in state.policy.missing_codes and message.resubmissions < state.policy.resubmissions_max
+    if again and message.function != "cancel" and message.state != "parked" and _predecessor_is_due(state, message):
         move(state, message, "held", at_ms=at_ms, remark=remark, code=code)
         next_submission(message)
         message.resubmissions += 1
         message.strict = True
+        touch(state, message.doc)
         refresh(state, message)
         return [Finding("R55", f"{remark}; it goes again when its predecessor is on file", message.position)]
     move(state, message, "rejected", at_ms=at_ms, remark=remark, code=code)
@@ -250,9 +304,20 @@ def _reject(state: LaneState, message: Message, *, code: str, text: str, at_ms: 
     return [Finding("R55", remark, message.position)]
 
 
+def _predecessor_is_due(state: LaneState, message: Message) -> bool:
+    """Whether something that this message needs is not on file here, or came on file only after it was sent."""
+    named = (
+        (message.doc, *message.listed, *message.related) if message.function == "change" else (*message.listed, *message.related)
+    )
+    if any(doc.on_file and doc.filed_at > message.grant for doc in named):
+        return True
+    return wanted(state, message)
+
+
 def next_submission(message: Message) -> None:
     """The next time that this message is put to CBSA is a new filing with a wire key of its own."""
     message.submission += 1
+    message.touched = False
     message.attempts = 0
     message.transmitted_ms = None
     message.answered_ms = None

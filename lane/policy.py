@@ -79,7 +79,7 @@ class Policy:
 
     @classmethod
     def from_json(cls, text: str) -> "Policy":
-        """Read a policy from its fact; a setting that an older program wrote without gets its default.
+        """Read a policy from its fact; a setting that an older program wrote without gets its default, a channel too.
 
         Raises ValueError for a setting that this program does not know: a newer policy must not be half obeyed.
         """
@@ -91,7 +91,7 @@ class Policy:
                 f"the policy has settings that this program does not know: {', '.join(unknown)}; install a newer one"
             )
         if "channels" in raw:
-            raw["channels"] = {
+            raw["channels"] = CHANNELS | {
                 name: ChannelPolicy(
                     inbound=tuple(channel["inbound"]), outbound=tuple(channel["outbound"]), delivery=channel["delivery"]
                 )

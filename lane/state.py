@@ -39,7 +39,7 @@ class Blocker(NamedTuple):
     """
 
     rule: str
-    kind: Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle"]
+    kind: Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle", "flight"]
     topic: "Document"
     message: "Message | None" = None
 
@@ -63,17 +63,22 @@ class Blocker(NamedTuple):
             case "second":
                 return f"{self.topic} is on file already: publish a change, or `replaces` the message that waits"
             case "time":
-                return "it may not go before its own not_before"
+                return "its own time has not come: not_before, or for an arrival occurred_at, lies ahead"
             case "cycle":
                 return f"it waits for {self.topic}, which waits for it"
+            case "flight":
+                return "its last grant has no outcome yet: two attempts never overlap"
 
 
 class Document:
-    """What CBSA knows by a key: a queue of messages (R13) and whether it is on file (R12)."""
+    """What CBSA knows by a key: a queue of messages (R13) and whether it is on file (R12).
+
+    `filings`: its captured and filed messages, by grant; the latest says whether it is on file, since `filed_at` (a position).
+    `namers`: documents that have named this one at some time; `names` says whether they still do.
+    """
 
     __slots__ = (
-        "aside", "file_grant", "file_listed", "file_related", "house_bill", "key", "kind", "namers", "on_file", "queue",
-        "settled", "watchers",
+        "aside", "filed_at", "filings", "house_bill", "key", "kind", "namers", "on_file", "queue", "settled", "watchers",
     )  # fmt: skip
 
     def __init__(self, kind: str, key: str) -> None:
@@ -84,74 +89,46 @@ class Document:
         self.on_file = False
         self.settled = False
         self.house_bill = False
-        self.file_grant = NEVER
-        self.file_listed: tuple[Document, ...] = ()
-        self.file_related: tuple[Document, ...] = ()
+        self.filed_at = NEVER
+        self.filings: tuple[Message, ...] = ()
         self.namers: list[Document] = []
         self.watchers: list[Message] = []
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
 
+    def speakers(self) -> Iterator["Message"]:
+        """The messages that say what this document names: what is on file, what waits, and what waits for a person (R55)."""
+        if self.on_file:
+            yield self.filings[-1]
+        yield from self.queue
+        if not self.on_file:
+            yield from (message for message in self.aside if message.corrected_by is None)
+
     def listed(self) -> Iterator["Document"]:
-        """The documents that this one lists, by what is on file and by what waits."""
-        yield from self.file_listed
-        for message in self.queue:
+        """The documents that this one lists as its group."""
+        for message in self.speakers():
             yield from message.listed
 
     def related(self) -> Iterator["Document"]:
         """The documents that this one is related to without listing them as its group."""
-        yield from self.file_related
-        for message in self.queue:
+        for message in self.speakers():
             yield from message.related
+
+    def names(self, doc: "Document") -> bool:
+        """Whether this document names that one, by what is on file or waits."""
+        return any(doc in message.listed or doc in message.related for message in self.speakers())
 
 
 class Message:
     """One message of the lane. `position` names it; `place` is its turn in lane order, inherited by a replacement (R13)."""
 
     __slots__ = (
-        "act",
-        "answered_ms",
-        "attempts",
-        "blocker",
-        "channel",
-        "code",
-        "corrected_by",
-        "deadline_ms",
-        "doc",
-        "epoch",
-        "function",
-        "grace",
-        "grant",
-        "inbound",
-        "inland",
-        "key",
-        "kind",
-        "listed",
-        "needs_person",
-        "not_after_ms",
-        "not_before_ms",
-        "notes",
-        "occurred_ms",
-        "open",
-        "place",
-        "position",
-        "queued",
-        "received_ms",
-        "related",
-        "remark",
-        "resubmissions",
-        "settled",
-        "sha256",
-        "since_ms",
-        "size_bytes",
-        "state",
-        "strict",
-        "submission",
-        "tenant",
-        "touched",
-        "transmitted_ms",
-        "unblocked",
+        "act", "answered_ms", "attempts", "blocker", "channel", "code", "corrected_by", "corrects", "deadline_ms", "doc",
+        "drain_queued", "epoch", "filing", "function", "grace", "grant", "held_at", "inbound", "inland", "key", "kind", "listed",
+        "needs_person", "not_after_ms", "not_before_ms", "notes", "occurred_ms", "open", "place", "position", "queued",
+        "received_ms", "related", "remark", "resubmissions", "settled", "sha256", "since_ms", "size_bytes", "state", "strict",
+        "submission", "tenant", "touched", "transmitted_ms", "unblocked", "watching",
     )  # fmt: skip
 
     def __init__(self, *, position: int, inbound: int, tenant: str, key: str, kind: str, function: str, channel: str) -> None:
@@ -176,6 +153,7 @@ class Message:
         self.occurred_ms: int | None = None
         self.state: State = "held"
         self.since_ms = 0
+        self.held_at = position
         self.act = position
         self.submission = 1
         self.attempts = 0
@@ -183,18 +161,22 @@ class Message:
         self.strict = False
         self.grant = NEVER
         self.epoch = 0
-        self.open = False
+        self.filing = NEVER  # the grant (or the act) by which it came on file (R12)
+        self.open = False  # its grant lacks an outcome
         self.touched = False  # an outcome other than `expired` and *not taken* is known (R15)
         self.transmitted_ms: int | None = None
         self.answered_ms: int | None = None
         self.grace = NEVER
         self.settled = False
         self.blocker: Blocker | None = None
+        self.watching: Document | None = None  # whose change makes the fold look again
         self.unblocked = False
         self.queued = False  # a hint: stands in a ready heap of this process
+        self.drain_queued = False  # a hint: that heap is the drain's
         self.code = ""
         self.remark = ""
         self.corrected_by: Message | None = None
+        self.corrects: Message | None = None
         self.needs_person = ""
         self.notes: tuple[str, ...] = ()
 
@@ -239,17 +221,22 @@ class Drain:
 
 @dataclass(slots=True)
 class Channel:
-    """One channel of this lane: the link's health, canary, opening, and the counters that caps are held by (R31 to R33, R42)."""
+    """One channel of this lane: the link's health, canary, opening, and the counters that caps are held by (R31 to R33, R42).
+
+    `arrivals` and `others` are the unblocked messages, arrivals and not; of the others a count by (tenant, in the drain).
+    """
 
     name: str
     held: int = 0
     in_flight: int = 0
     unblocked: int = 0
     arrivals: dict[int, Message] = field(default_factory=dict)
+    others: dict[tuple[str, bool], int] = field(default_factory=dict)
     closed: bool = False
     opened_ms: int = 0
     opened_position: int = NEVER
     suspect_since_ms: int | None = None
+    suspect_position: int = NEVER
     suspect_why: str = ""
     unknown_streak: int = 0
     probe_after_ms: int = 0
@@ -321,6 +308,9 @@ class LaneState:
         self.unsure: dict[int, Message] = {}
         self.troubled: dict[int, Message] = {}
         self.missing: dict[int, Message] = {}
+        self.settled: dict[int, Message] = {}
+        self.asked: dict[int, Message] = {}
+        self.late: frozenset[Scope] = frozenset()
         self.timed: list[tuple[int, Message]] = []
 
     def document(self, kind: str, key: str) -> Document:
@@ -336,6 +326,11 @@ class LaneState:
         if found is None:
             found = self.channels[name] = Channel(name)
         return found
+
+    def in_flight(self, message: Message) -> bool:
+        """Whether the message's last grant, of the lease in force, lacks its outcome: something may be on the wire now."""
+        grants = self.grants.get(message.grant)
+        return grants is not None and message.position in grants.members
 
     def held(self) -> Iterable[Message]:
         """Held messages in the order of their receipt."""

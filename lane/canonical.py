@@ -1,0 +1,97 @@
+"""A lane's state as bytes that are the same wherever the same facts were folded (I5); must not know how the state is kept.
+
+Hints of one process (ready heaps, what waits in them) are left out; so is what follows from the rest: indexes and counters of
+waiting messages, which the fold's own tests recount.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from lane.state import Channel, Document, LaneState, Message, Outage
+
+Json: TypeAlias = dict[str, Any]
+
+PLAIN = (
+    "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "sha256", "size_bytes", "received_ms",
+    "deadline_ms", "not_before_ms", "not_after_ms", "occurred_ms", "state", "since_ms", "held_at", "act", "submission", "attempts",
+    "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "transmitted_ms", "answered_ms", "grace", "settled",
+    "unblocked", "code", "remark", "needs_person", "notes",
+)  # fmt: skip
+"""Fields of a message that stand for themselves."""
+
+LINK = (
+    "name", "held", "in_flight", "unblocked", "opened_ms", "opened_position", "suspect_since_ms", "suspect_position", "suspect_why",
+    "unknown_streak", "probe_after_ms", "backoff_ms", "quiet_until_ms", "canary_needed", "tokens_milli", "tokens_at_ms",
+)  # fmt: skip
+"""Fields of a channel that stand for themselves."""
+
+
+def canonical(state: LaneState) -> bytes:
+    """Everything that the facts decide, as JSON with sorted names and no blanks, UTF-8."""
+    whole = {
+        "mode": state.mode,
+        "position": state.position,
+        "now_ms": state.now_ms,
+        "rules_version": state.rules_version,
+        "policy": json.loads(state.policy.as_json()),
+        "marks": state.marks,
+        "messages": [_message(message) for message in state.messages.values()],
+        "keys": [[tenant, key, *entry[1:], entry[0].position] for (tenant, key), entry in sorted(state.by_key.items())],
+        "verdicts": {str(position): list(verdict) for position, verdict in state.verdicts.items()},
+        "documents": [_document(doc) for _, doc in sorted(state.documents.items())],
+        "outages": [_outage(outage) for _, outage in sorted(state.outages.items())],
+        "channels": [_channel(channel) for _, channel in sorted(state.channels.items())],
+        "lease": asdict(state.lease),
+        "grants": [
+            [grants.position, grants.epoch, grants.issue, grants.at_ms, sorted(grants.members)]
+            for grants in state.grants.values()
+        ],
+        "counts": state.counts,
+        "refused": state.refused,
+    }
+    return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _message(message: Message) -> Json:
+    blocker = message.blocker
+    return {name: getattr(message, name) for name in PLAIN} | {
+        "document": str(message.doc),
+        "listed": [str(doc) for doc in message.listed],
+        "related": [str(doc) for doc in message.related],
+        "waits": None if blocker is None else [blocker.rule, blocker.kind, str(blocker.topic), _position(blocker.message)],
+        "corrects": _position(message.corrects),
+        "corrected_by": _position(message.corrected_by),
+    }
+
+
+def _document(doc: Document) -> Json:
+    return {
+        "name": str(doc),
+        "on_file": doc.on_file,
+        "filed_at": doc.filed_at,
+        "settled": doc.settled,
+        "house_bill": doc.house_bill,
+        "queue": [message.position for message in doc.queue],
+        "aside": [message.position for message in doc.aside],
+        "filings": [message.position for message in doc.filings],
+        "namers": [str(namer) for namer in doc.namers],
+    }
+
+
+def _outage(outage: Outage) -> Json:
+    return {**asdict(outage), "ended": sorted(outage.ended)}
+
+
+def _channel(channel: Channel) -> Json:
+    drain = channel.drain
+    return {name: getattr(channel, name) for name in LINK} | {
+        "arrivals": sorted(channel.arrivals),
+        "others": sorted([*which, count] for which, count in channel.others.items()),
+        "canary": _position(channel.canary),
+        "drain": None if drain is None else asdict(drain),
+    }
+
+
+def _position(message: Message | None) -> int | None:
+    return None if message is None else message.position

@@ -1,0 +1,134 @@
+"""What `status` shows of lanes and channels, as plain data (INTERFACES section 1); must not decide anything."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from lane.policy import SLOWS
+from lane.state import Channel, LaneState, Message, Outage
+from lane.why import is_to_file
+from schemas.facts import Scope
+
+Json: TypeAlias = dict[str, Any]
+
+SHOWN: Final = ("edi", "emanifest_portal", "cers", "ccp", "cad_api", "swi", "cig")
+"""The components that `status` names, in this order."""
+
+RANK: Final = ("up", "backlog", "delayed", "opening", "suspect", "partial", "down")
+"""States of a component and direction, worst last: where lanes or notices differ, the worst is shown."""
+
+
+class Line(NamedTuple):
+    """What is to be said of a component and direction: its state, since when, the notice and the reason."""
+
+    state: str
+    since_ms: int | None = None
+    incident: str | None = None
+    reason: str = ""
+
+
+def lane_summary(state: LaneState, at_ms: int) -> Json:
+    """Counts of one lane. `received` are effective messages; `to_file` are held ones that a clerk may file now (R34)."""
+    counts = state.counts
+    person = {name for name, channel in state.policy.channels.items() if channel.delivery == "person"}
+    waits = any(state.channel(name).held for name in person)
+    return {
+        "lane": state.mode,
+        "received": len(state.messages),
+        "held": counts["held"],
+        "in_flight": counts["granted"] + counts["transmitted"],
+        "captured": counts["captured"] + counts["filed"],
+        "rejected": counts["rejected"],
+        "unknown": counts["unknown"],
+        "parked": counts["parked"],
+        "to_file": sum(is_to_file(state, message, at_ms=at_ms) for message in state.held() if message.channel in person)
+        if waits
+        else 0,
+        "oldest_held_at": moment(min((message.received_ms for message in state.held()), default=None))
+        if counts["held"]
+        else None,
+    }
+
+
+def channel_states(states: Iterable[LaneState], at_ms: int) -> list[Json]:
+    """One line for each component and direction; notices are the same in every lane, suspicion and canaries are each lane's own."""
+    lanes = list(states)
+    lines = []
+    for name in SHOWN:
+        for direction in ("inbound", "outbound"):
+            worst = max(_lines(lanes, name, direction=direction, at_ms=at_ms), key=lambda line: RANK.index(line.state))
+            lines.append(
+                {
+                    "name": name, "direction": direction, "state": worst.state, "since": moment(worst.since_ms),
+                    "incident": worst.incident, "reason": worst.reason,
+                }
+            )  # fmt: skip
+    return lines
+
+
+def needs_a_person(states: Iterable[LaneState]) -> list[Json]:
+    """Messages that only a person can bring on, oldest first: parked, rejected and not corrected, and what asks by name."""
+    lines = []
+    for state in states:
+        waiting = {**state.troubled, **state.asked}
+        for message in sorted(waiting.values(), key=lambda each: (each.since_ms, each.position)):
+            lines.append(
+                {
+                    "lane": state.mode, "tenant": message.tenant, "key": message.key, "state": message.state,
+                    "reason": _asks(message), "since": moment(message.since_ms),
+                }
+            )  # fmt: skip
+    return lines
+
+
+def moment(at_ms: int | None) -> str | None:
+    """Unix milliseconds as RFC 3339 in UTC; None stays None."""
+    if at_ms is None:
+        return None
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _asks(message: Message) -> str:
+    return message.needs_person or message.remark or message.state
+
+
+def _lines(lanes: Sequence[LaneState], name: str, *, direction: str, at_ms: int) -> Iterator[Line]:
+    yield Line("up")
+    for state in lanes:
+        for outage in state.outages.values():
+            yield from _by_notice(state, outage, name=name, direction=direction, at_ms=at_ms)
+        if direction == "inbound" and name in state.channels:
+            yield from _by_link(state, state.channels[name])
+
+
+def _by_notice(state: LaneState, outage: Outage, *, name: str, direction: str, at_ms: int) -> Iterator[Line]:
+    for _, scope in outage.active():
+        begun = not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= at_ms
+        if (scope.component, scope.direction) == (name, direction) and begun:
+            since_ms = scope.starts_ms if scope.scheduled else outage.received_ms
+            yield Line(_effect(state, scope), since_ms, outage.incident, outage.title)
+
+
+def _effect(state: LaneState, scope: Scope) -> str:
+    """An effect in the words of `status`: what holds is down, or partial where it is for some tenants only."""
+    if scope.effect == "relogon":
+        return "up"
+    if scope.effect == "delayed":
+        return "delayed"
+    if scope.effect == "partial" or scope.tenants:
+        return "partial"
+    holds = state.policy.holds(scope.effect) if scope.direction == "inbound" else scope.effect in SLOWS
+    return "down" if holds else "delayed"
+
+
+def _by_link(state: LaneState, channel: Channel) -> Iterator[Line]:
+    """What this lane knows of the link itself: suspicion (R33), a canary that is out (R32), a drain that is not finished (R61)."""
+    if channel.suspect_since_ms is not None:
+        yield Line("suspect", channel.suspect_since_ms, None, f"{state.mode}: {channel.suspect_why}")
+    if channel.canary_needed:
+        yield Line("opening", channel.opened_ms, None, f"{state.mode}: one message goes ahead and waits for its answer")
+    if channel.drain is not None and channel.drain.left:
+        drain = channel.drain
+        yield Line(
+            "backlog", drain.opened_ms, None, f"{state.mode}: {drain.left} of {drain.total} still held, replay {drain.status}"
+        )

@@ -1,4 +1,7 @@
-"""`tidegate up` and `tidegate worker`: the process that holds and drains; must not decide what a worker decides."""
+"""`tidegate up` and `tidegate worker`: the process that holds and drains; must not decide what a worker decides.
+
+Imports what it runs only when it runs, so that other verbs start quickly.
+"""
 
 import asyncio
 import getpass
@@ -7,19 +10,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import structlog
 import typer
 
-from console.driver import Driver, wall_ms
-from console.settings import Settings
-from console.wiring import WORKERS, Opened, desk_view, gateway_of, opened, run_workers
-from eventlog.port import LogError
-from lane.policy import Policy
-from schemas.codec import encode
-from schemas.facts import PolicyAdopted
-from schemas.streams import DESK, Entry
+if TYPE_CHECKING:
+    from console.driver import Driver
+    from console.settings import Settings
+    from console.wiring import Opened
+    from lane.policy import Policy
+
+WORKERS: Final = ("intake", "availability", "responses", "runner")
+"""What `tidegate worker NAME` takes; `tidegate up` runs them all."""
 
 CONNECTIONS_MAX: Final = 256
 """Connections to CBSA of one process: four lanes at their default in-flight cap; more wait for a slot."""
@@ -77,8 +79,14 @@ def policy_changes(*, drain: str | None, rate_max: str | None, in_flight_max: in
     return changes
 
 
-def adopt(opened_log: Opened, changes: dict[str, object], *, person: str) -> Policy:
+def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str) -> "Policy":
     """Write the policy that the flags ask for, unless it is in force already (I11: a policy is a fact)."""
+    from console.driver import wall_ms
+    from console.wiring import desk_view
+    from schemas.codec import encode
+    from schemas.facts import PolicyAdopted
+    from schemas.streams import DESK, Entry
+
     in_force = desk_view(opened_log).state.policy
     wanted = replace(in_force, **changes) if changes else in_force  # type: ignore[arg-type]  # checked by policy_changes
     if wanted != in_force:
@@ -89,6 +97,8 @@ def adopt(opened_log: Opened, changes: dict[str, object], *, person: str) -> Pol
 
 def quiet_logging() -> None:
     """Logs are for operators: one JSON object a line, on standard error."""
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -104,6 +114,10 @@ def quiet_logging() -> None:
 def _run(
     *, data: Path | None, kafka: str | None, authority: str | None, names: Sequence[str], changes: dict[str, object], person: str
 ) -> None:
+    from console.settings import Settings
+    from console.wiring import opened
+    from eventlog.port import LogError
+
     quiet_logging()
     flags = {"data": data, "kafka": kafka, "authority": authority}
     try:
@@ -116,14 +130,16 @@ def _run(
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
 
 
-async def _serve(opened_log: Opened, settings: Settings, names: tuple[str, ...]) -> None:
+async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> None:
     """Run until SIGTERM or SIGINT; the second one ends at once."""
+    from console.wiring import gateway_of, run_workers
+
     needs_gateway = {"responses", "runner"} & set(names)
     gateway = gateway_of(settings, connections_max=CONNECTIONS_MAX) if needs_gateway else None
     task = asyncio.current_task()
     assert task is not None
 
-    def ready(driver: Driver) -> None:
+    def ready(driver: "Driver") -> None:
         told = False
 
         def stop() -> None:

@@ -5,7 +5,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from console.driver import Driver, Folded, wall_ms
 from console.settings import DATA_DIR_DEFAULT, Settings
@@ -23,9 +23,6 @@ from replay.runner import Runner
 from schemas.codec import Codec, schema_entries
 from schemas.effects import Worker
 from schemas.streams import DESK, MODES, RESPONSES, SCHEMAS, Record, lane
-
-WORKERS: Final = ("intake", "availability", "responses", "runner")
-"""What `tidegate worker NAME` takes; `tidegate up` runs them all."""
 
 
 class Opened(NamedTuple):

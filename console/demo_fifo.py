@@ -1,0 +1,45 @@
+"""The plain queue that Tidegate is held against: the same messages in the order of their arrival, no rules, no waiting."""
+
+import asyncio
+from typing import Final
+
+from gateway.authority_process import running_authority
+from gateway.https import HttpsGateway, boot_clock_s
+from gateway.port import Transmission
+from producers.publisher import Message
+
+IN_FLIGHT: Final = 1
+"""A first-in-first-out queue sends one after another; with more at once it would only do worse."""
+
+START_WITHIN_S: Final = 60.0
+"""A plain queue knows no deadline for a send's start."""
+
+
+def blast(messages: list[Message]) -> tuple[int, int]:
+    """Send the messages first-in-first-out to an authority of their own; return its confirmed and its assumed rejects."""
+    with running_authority() as authority:
+        asyncio.run(_send_all(authority.base_url, messages))
+        labels = [row["label"] for row in authority.history() if row["outcome"] == "rejected"]
+    return labels.count("confirmed"), labels.count("assumed")
+
+
+async def _send_all(base_url: str, messages: list[Message]) -> None:
+    gateway = HttpsGateway(base_url, connections_max=IN_FLIGHT)
+    try:
+        for attributes, payload in messages:
+            await gateway.send(
+                Transmission(
+                    wire_key=f"fifo/{attributes.mode}/{attributes.tenant}/{attributes.key}",
+                    payload=payload,
+                    content_type=attributes.content_type,
+                    tenant=attributes.tenant,
+                    mode=attributes.mode,
+                    kind=attributes.kind,
+                    channel=attributes.channel,
+                    function=attributes.function,
+                    keys=attributes.keys,
+                    start_by_s=boot_clock_s() + START_WITHIN_S,
+                )
+            )
+    finally:
+        await gateway.close()

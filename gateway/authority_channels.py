@@ -35,8 +35,8 @@ class DelayLine(Generic[T]):
     _items: deque[tuple[float, T]] = field(default_factory=deque)
 
     def put(self, item: T, due_s: float) -> None:
-        """Put it at the end; it never comes out before what stands before it."""
-        self._items.append((max(due_s, self._items[-1][0]) if self._items else due_s, item))
+        """Put it at the end; it never comes out before what stands before it, even when it is due sooner."""
+        self._items.append((due_s, item))
 
     def take_due(self, now_s: float) -> list[T]:
         """Take out what is due."""

@@ -37,6 +37,9 @@ WAIT_MAX_S: Final = 60.0
 CLOSED_MAX_S: Final = 300.0
 """Longest time without a listener: nobody could ask for it back sooner."""
 
+CUT_S: Final = 0.05
+"""Between cutting the connections and saying so: sockets close in the loop's next round, and who asked must not be faster."""
+
 DRIP_INTERVAL_S: Final = 0.2
 """Between two bytes of a dripping reply: often enough that no idle time-out cuts it."""
 
@@ -244,6 +247,7 @@ class AuthorityService:
         if body.get("listening") is not False:
             raise ValueError('The listener takes {"listening": false, "for_s": N}; it comes back by itself.')
         self._close_listener(bounded(body, "for_s", default=1.0, most=CLOSED_MAX_S), request)
+        await asyncio.sleep(CUT_S)
         response = _json({"listening": False})
         response.force_close()
         return response

@@ -166,7 +166,7 @@ def _conveyances_of(close: HistoryRow, relations: _Relations) -> Iterator[Histor
     """Yield the originals of the conveyances that the close had to wait for.
 
     Highway and rail: none when a trip on file carried the primary cargo at that moment, for a cargo moves to another trip
-    after its close; else the first trip that ever carried it. Air, marine: the conveyance of each CRN that the cargo ever named.
+    after its close; else the first trip filed after the close. Air, marine: the conveyance of each CRN that the cargo ever named.
     """
     mode = close["mode"]
     cargo = _primary_cargo(close, relations)
@@ -175,9 +175,9 @@ def _conveyances_of(close: HistoryRow, relations: _Relations) -> Iterator[Histor
     ccn = cargo.ref[2]
     if mode in ("highway", "rail"):
         trips = relations.conveyances_by_ccn.get((mode, ccn), [])
-        firsts = sorted((trip.first for trip in trips if trip.first is not None), key=_order)
-        if firsts and not any(trip.names_at("ccn", ccn, _order(close)) for trip in trips):
-            yield firsts[0]
+        if not any(trip.names_at("ccn", ccn, _order(close)) for trip in trips):
+            later = (trip.first for trip in trips if trip.first is not None and _order(trip.first) > _order(close))
+            yield min(later, key=_order, default=None)
     else:
         for crn in sorted(cargo.ever_named("crn")):
             yield relations.first(mode, "conveyance", crn)

@@ -108,6 +108,15 @@ def test_the_same_submission_again_after_an_unknown_is_taken_once(authority: Aut
     assert key not in authority.stats()["overlapping_keys"]
 
 
+def test_a_rejected_submission_put_again_is_a_duplicate_and_not_judged_anew(authority: AuthorityProcess) -> None:
+    """INTERFACES section 4: the first outcome stands, the status query tells it; judging anew takes the next wire key (R55)."""
+    key, shipment = fresh_key("rejected"), fresh_key("shipment")
+    trip = cargo(key, kind="conveyance", keys={"crn": [key], "ccn": [shipment]})
+    send(authority, trip, cargo(shipment), trip)
+    assert [each["outcome"] for each in answers_in_time(authority, key, at_least=2)] == ["rejected", "duplicate"]
+    assert authority.status(key)["outcome"] == "rejected"
+
+
 def test_two_posts_of_one_key_at_a_time_are_seen(authority: AuthorityProcess) -> None:
     """I4b is checked at the peer: a gateway that deduplicates would hide split brain."""
     key = fresh_key("overlap")

@@ -78,6 +78,18 @@ def test_a_trip_that_takes_over_after_the_close_is_no_violation() -> None:
     assert edges(*rows) == []
 
 
+def test_a_close_between_two_trips_is_a_violation_of_the_second() -> None:
+    """E2: the first trip had let go, so the close had to wait for the next; the first one filed again was on file before."""
+    start = [
+        row(1, "highway", "cargo", ccn="P"),
+        row(2, "highway", "conveyance", crn="T1", ccn="P"),
+        row(3, "highway", "conveyance", "cancel", crn="T1"),
+        row(4, "highway", "close", previous_ccn="P"),
+    ]
+    assert edges(*start, row(5, "highway", "conveyance", crn="T2", ccn="P")) == [("E2", 4, 5)]
+    assert edges(*start, row(5, "highway", "conveyance", crn="T1", ccn="P")) == []
+
+
 def test_a_document_filed_again_counts_from_its_first_capture() -> None:
     """What was captured between a cancel and the new filing came after the first."""
     rows = [

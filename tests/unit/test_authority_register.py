@@ -133,7 +133,7 @@ def test_an_arrival_without_a_list_waits_for_the_cargos_that_name_its_conveyance
     """E4 by relation: a cargo that came in for this CRN and never got on file; one that was cancelled is waited for no more."""
     trip, arrival = message(mode, "conveyance", crn="T"), message(mode, "conveyance_arrival", crn="T")
     early = message(mode, "cargo", "change", ccn="A", crn="T")
-    cargo, cancel = message(mode, "cargo", ccn="A", crn="T"), message(mode, "cargo", "cancel", ccn="A")
+    cargo, cancel = message(mode, "cargo", ccn="A", crn="T"), message(mode, "cargo", "cancel", ccn="A", crn="T")
     assert verdicts(trip, early, arrival, cargo, arrival) == ["OK", "NOF", "E4", "OK", "OK"]
     assert verdicts(trip, cargo, cancel, arrival) == ["OK", "OK", "OK", "OK"]
 

@@ -149,19 +149,21 @@ def _described(admin: Any, names: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _wait_states(admin: Any, names: Mapping[str, str]) -> dict[str, TopicState]:
-    """Wait until every topic has a leader and return what the brokers say about it."""
+    """Wait until every topic has a leader and known settings, and return what the brokers say about it.
+
+    Each question may go to another broker, and one that has not yet heard of a new topic answers with no settings at all.
+    """
     deadline = time.monotonic() + READY_WAIT_S
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names.values()]
     while True:
         topics = {topic["name"]: topic for topic in _described(admin, names.values())}
-        leaders = [part["leader_id"] for topic in topics.values() for part in topic["partitions"]]
-        if len(topics) == len(names) and all(leader >= 0 for leader in leaders):
+        settings = admin.describe_configs(resources, config_filter="all")["topic"]
+        unready = [name for name in names.values() if not (_is_led(topics.get(name)) and settings.get(name))]
+        if not unready:
             break
         if time.monotonic() > deadline:
-            waiting = sorted(set(names.values()) - set(topics)) or "some topics"
-            raise LogUnavailable(f"Kafka gave no leader to {waiting} in {READY_WAIT_S:.0f} s: check that its brokers run.")
+            raise LogUnavailable(f"Kafka did not get {unready} ready in {READY_WAIT_S:.0f} s: check that its brokers run.")
         time.sleep(READY_POLL_S)
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names.values()]
-    settings = admin.describe_configs(resources, config_filter="all")["topic"]
     return {
         stream: TopicState(
             name=name,
@@ -171,3 +173,7 @@ def _wait_states(admin: Any, names: Mapping[str, str]) -> dict[str, TopicState]:
         )
         for stream, name in names.items()
     }
+
+
+def _is_led(topic: Mapping[str, Any] | None) -> bool:
+    return topic is not None and bool(topic["partitions"]) and all(part["leader_id"] >= 0 for part in topic["partitions"])

@@ -59,11 +59,11 @@ class BrokersUnavailable(Exception):
 
 def prepare_jars() -> Path:
     """Return the folder with Kafka's jars, fetching them with Maven when they are missing or of another version."""
+    if shutil.which("java") is None:
+        raise BrokersUnavailable("There is no java here: install Java 17, or set KAFKA_BOOTSTRAP_SERVERS.")
     stamp = JARS.parent / "pom.xml"
     if stamp.exists() and stamp.read_bytes() == POM.read_bytes():
         return JARS
-    if shutil.which("java") is None:
-        raise BrokersUnavailable("There is no java here: install Java 17, or set KAFKA_BOOTSTRAP_SERVERS.")
     if shutil.which("mvn") is None:
         raise BrokersUnavailable("There is no mvn here: install Maven to fetch Kafka, or set KAFKA_BOOTSTRAP_SERVERS.")
     shutil.rmtree(JARS, ignore_errors=True)

@@ -10,7 +10,7 @@ keeps silent: a finding is a fault of the log or of the program, never of the au
 from collections.abc import Iterator
 from typing import Final
 
-from audit.reading import Progress, learn_schemas, records, silent
+from audit.reading import Progress, learn_schemas, silent
 from audit.verify_answers import Chain
 from audit.verify_lane import LaneCheck
 from audit.verify_report import TITLES, Check, Finding, Report
@@ -40,7 +40,7 @@ def verify(log: EventLog, codec: Codec, *, progress: Progress = silent) -> Repor
     for mode in MODES:
         check = LaneCheck(log, mode, report=report, copies=copies, progress=progress)
         stream = lane(mode)
-        for record in dense(records(log, stream, end=ends[stream], progress=progress), stream, report):
+        for record in dense(log, stream, end=ends[stream], report=report, progress=progress):
             for fact in _fact(record, stream, codec=codec, types=LANE_FACTS, report=report):
                 check.take(record.position, fact)
         check.close()
@@ -54,7 +54,7 @@ def _desk(log: EventLog, codec: Codec, *, report: Report, progress: Progress) ->
     marks = Marks()
     end = log.end(DESK)
     raw = Raw(log, BULLETINS, report=report, progress=progress)
-    for record in dense(records(log, DESK, end=end, progress=progress), DESK, report):
+    for record in dense(log, DESK, end=end, report=report, progress=progress):
         for fact in _fact(record, DESK, codec=codec, types=DESK_FACTS, report=report):
             effective = True
             if isinstance(fact, (BulletinRead, BulletinUnread)):
@@ -69,7 +69,7 @@ def _desk(log: EventLog, codec: Codec, *, report: Report, progress: Progress) ->
 def _responses(log: EventLog, *, report: Report, progress: Progress) -> None:
     """The chain of CBSA's answers has no hole."""
     chain = Chain()
-    stream = dense(records(log, RESPONSES, end=log.end(RESPONSES), progress=progress), RESPONSES, report)
+    stream = dense(log, RESPONSES, end=log.end(RESPONSES), report=report, progress=progress)
     for _ in chain.pages(stream, report):
         pass
     if chain.unreadable:

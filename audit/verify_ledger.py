@@ -72,8 +72,8 @@ class Letter:
 
     __slots__ = (
         "acts", "attempts", "channel", "concluded", "corrected", "function", "grace", "grant", "intended", "key", "kind",
-        "listed", "paper", "place", "position", "put_back", "related", "resubmissions", "settled", "state", "submission", "tenant",
-        "touched", "went",
+        "listed", "paper", "place", "position", "put_back", "related", "resubmissions", "settled", "state", "submission",
+        "tenant", "touched", "went",
     )  # fmt: skip
 
     def __init__(self, position: int, fact: MessageReceived, paper: Paper) -> None:

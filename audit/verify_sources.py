@@ -51,10 +51,10 @@ class Marks:
         return True
 
 
-def dense(stream: Iterator[Record], name: str, report: Report) -> Iterator[Record]:
-    """Pass records on and see that no position is missing among them."""
+def dense(log: EventLog, name: str, *, end: int, report: Report, progress: Progress) -> Iterator[Record]:
+    """Read a stream up to `end` and see that no position is missing."""
     expected = 0
-    for record in stream:
+    for record in records(log, name, end=end, progress=progress):
         report.records += 1
         report.checked("V2")
         if record.position != expected:
@@ -63,6 +63,8 @@ def dense(stream: Iterator[Record], name: str, report: Report) -> Iterator[Recor
             )
         expected = record.position + 1
         yield record
+    if expected < end:
+        report.fault("V2", name, expected, f"the log says that it ends at {end} and gives no record from here on")
 
 
 class Raw:
@@ -72,7 +74,7 @@ class Raw:
         self.stream = stream
         self.taken = 0
         self._report = report
-        self._records = dense(records(log, stream, end=log.end(stream), progress=progress), stream, report)
+        self._records = dense(log, stream, end=log.end(stream), report=report, progress=progress)
         self._ahead = next(self._records, None)
 
     def take(self, position: int) -> Record | None:

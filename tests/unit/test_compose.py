@@ -157,8 +157,8 @@ def test_the_command_line_knows_every_command(command: list[str]) -> None:
 
 
 def test_the_image_installs_only_what_is_locked_and_does_not_run_as_root() -> None:
-    """Dependencies come with hashes; the project brings none of its own; the last user is not root."""
+    """Dependencies and the build tool come with hashes; the project fetches nothing; the last user is not root."""
     lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
     assert "RUN pip install --require-hashes -r requirements.txt" in lines
-    assert "RUN pip install --no-deps ." in lines
+    assert "RUN pip install --no-deps --no-build-isolation ." in lines
     assert "USER tidegate" == [line for line in lines if line.startswith("USER ")][-1]

@@ -1,12 +1,16 @@
 """Who a message is and where it stands: R10 to R15; must not know outages, leases or the wire."""
 
 from typing import Final
+from urllib.parse import unquote
 
 from lane.late import successors
 from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
 from lane.order import would_be_on_file
 from lane.state import ASIDE, Blocker, Document, Finding, LaneState, Message, Verdict, document_kind
 from schemas.facts import MessageReceived, MessageRefused
+
+FIRST_REPEAT: Final = 2
+"""The first submission that is numbered in a wire key: the first of all has none (R11)."""
 
 PERCENT: Final = {"/": "%2F", "~": "%7E", "%": "%25"}
 
@@ -18,14 +22,18 @@ def wire_key(mode: str, message: Message) -> str:
 
 
 def parse_wire_key(text: str) -> tuple[str, str, str, int] | None:
-    """Read a wire key back: mode, tenant, key, submission; None when it is not one of ours."""
+    """Read a wire key back: mode, tenant, key, submission; None when it is not one that `wire_key` writes."""
     parts = text.split("/")
     if len(parts) != 3:
         return None
-    base, _, number = parts[2].partition("~")
-    if number and not (number.isascii() and number.isdigit()):
+    mode, tenant, last = parts
+    base, mark, number = last.partition("~")
+    if mark and not (number.isascii() and number.isdigit() and int(number) >= FIRST_REPEAT and number[0] != "0"):
         return None
-    return parts[0], _unescaped(parts[1]), _unescaped(base), int(number or 1)
+    names = unquote(tenant), unquote(base)
+    if (_escaped(names[0]), _escaped(names[1])) != (tenant, base):
+        return None
+    return mode, *names, int(number or 1)
 
 
 def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Finding, ...]:
@@ -170,11 +178,3 @@ def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]
 def _escaped(text: str) -> str:
     out = "".join(PERCENT.get(char, char) for char in text)
     return "".join(char if char.isascii() else "".join(f"%{byte:02X}" for byte in char.encode()) for char in out)
-
-
-def _unescaped(text: str) -> str:
-    first, *rest = text.split("%")
-    raw = first.encode()
-    for piece in rest:
-        raw += bytes([int(piece[:2], 16)]) + piece[2:].encode() if len(piece) >= 2 else b"%" + piece.encode()
-    return raw.decode("utf-8", "replace")

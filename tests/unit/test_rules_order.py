@@ -1,0 +1,503 @@
+"""R20 to R24: every edge in every mode, what waits for what, and what never waits."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lane.edges import EDGES
+from tests.unit.lane_story import Story, rules
+
+IMPORTS = ("highway", "rail", "air", "marine")
+Setting = Callable[[Story], object]
+
+
+def _e1(story: Story) -> tuple[str, str]:
+    story.trip("after", "before")
+    story.cargo("before")
+    return "before", "after"
+
+
+def _e2(story: Story) -> tuple[str, str]:
+    story.cargo("P", crn="before" if story.state.mode in ("air", "marine") else None)
+    if story.state.mode in ("air", "marine"):
+        story.done("P")
+        story.trip("before")
+    else:
+        story.done("P")
+        story.trip("before", "P")
+    story.close("P", key="after")
+    return "before", "after"
+
+
+def _e3(story: Story) -> tuple[str, str]:
+    story.close("P", "before", key="after")
+    story.house_bill("before", primary="P")
+    return "before", "after"
+
+
+def _e4(story: Story) -> tuple[str, str]:
+    story.trip("T")
+    story.done("T")
+    story.cargo("before", crn="T")
+    story.arrival("T", key="after")
+    return "before", "after"
+
+
+def _e5(story: Story) -> tuple[str, str]:
+    story.cargo("A", crn="T")
+    story.trip("T", "A")
+    story.done("A", "T")
+    story.release("before", "A")
+    story.arrival("T", key="after")
+    return "before", "after"
+
+
+def _e6(story: Story) -> tuple[str, str]:
+    story.arrival("before", key="after")
+    story.trip("before")
+    return "before", "after"
+
+
+def _e7(story: Story) -> tuple[str, str]:
+    story.cargo("A")
+    story.done("A")
+    story.release("before", "A")
+    story.cargo_arrival("A", key="after")
+    return "before", "after"
+
+
+def _e8(story: Story) -> tuple[str, str]:
+    story.cargo("P")
+    story.done("P")
+    story.house_bill("before", primary="P")
+    story.close("before", key="after")
+    return "before", "after"
+
+
+def _e9(story: Story) -> tuple[str, str]:
+    story.house_bill("before", primary="P")
+    story.house_bill("after", primary="P", previous="before")
+    return "before", "after"
+
+
+def _e10(story: Story) -> tuple[str, str]:
+    story.release("after", "A", image="before")
+    story.image("before")
+    return "before", "after"
+
+
+def _e11(story: Story) -> tuple[str, str]:
+    story.house_bill("H", primary="P")
+    story.done("H")
+    story.close("P", "H", key="before")
+    story.close("Q", "H", key="after")
+    return "before", "after"
+
+
+SETTINGS = {
+    "E1": _e1, "E2": _e2, "E3": _e3, "E4": _e4, "E5": _e5, "E6": _e6, "E7": _e7, "E8": _e8, "E9": _e9, "E10": _e10, "E11": _e11,
+}  # fmt: skip
+HOLDING = [(edge.id, mode) for edge in EDGES for mode in IMPORTS if mode in edge.modes]
+ABSENT = [(edge.id, mode) for edge in EDGES for mode in (*IMPORTS, "export", "accounting") if mode not in edge.modes]
+
+
+def test_r20_every_edge_of_the_plan_has_its_setting_here() -> None:
+    """R20: a new edge needs a test in every mode."""
+    assert {edge.id for edge in EDGES} == set(SETTINGS)
+
+
+def test_r20_the_modes_of_each_edge_are_those_of_the_plan() -> None:
+    """DOMAIN 1.2: E1 in highway and rail, E4 to E6 not in highway, the rest in all four import modes."""
+    table = {edge.id: "".join(mode[0] for mode in IMPORTS if mode in edge.modes) for edge in EDGES}
+    other = dict.fromkeys(("E2", "E3", "E7", "E8", "E9", "E10", "E11"), "hram")
+    assert other | {"E1": "hr", "E4": "ram", "E5": "ram", "E6": "ram"} == table
+    assert {"E7", "E9", "E10"} == {edge.id for edge in EDGES if not edge.hard}
+
+
+@pytest.mark.parametrize(("edge", "mode"), HOLDING)
+def test_r20_the_later_document_waits_until_the_earlier_is_captured(edge: str, mode: str) -> None:
+    """R20, R21: A -> B: B may be granted when A is on file, not when A is on its way; then it goes by itself."""
+    story = Story(mode)
+    before, after = SETTINGS[edge](story)
+    assert [edge] == rules(story.intend(after))
+    story.sent(before)
+    assert edge == story.waits(after)
+    story.captured(before)
+    assert story[after].unblocked
+    assert () == story.intend(after)
+
+
+@pytest.mark.parametrize(("edge", "mode"), ABSENT)
+def test_r24_where_there_is_no_edge_there_is_no_waiting(edge: str, mode: str) -> None:
+    """R24, I3d: the plan gives this edge no such mode."""
+    story = Story(mode)
+    if edge == "E2":
+        story.cargo("P")
+        story.trip("before", "P")
+        story.close("P", key="after")
+        after = "after"
+    else:
+        _, after = SETTINGS[edge](story)
+    assert story.waits(after) is None
+
+
+@pytest.mark.parametrize("mode", IMPORTS)
+def test_n1_a_house_bill_never_waits_for_its_primary_cargo(mode: str) -> None:
+    """N1: not rejected if ahead of the primary cargo; nor the other way round."""
+    story = Story(mode)
+    story.cargo("P")
+    story.house_bill("H", primary="P", previous="P")
+    story.cargo("Q")
+    assert (None, None) == (story.waits("H"), story.waits("Q"))
+
+
+@pytest.mark.parametrize("mode", IMPORTS)
+def test_n2_a_close_never_waits_for_its_primary_cargo(mode: str) -> None:
+    """N2: not rejected if ahead of the primary cargo."""
+    story = Story(mode)
+    story.cargo("P")
+    story.close("P")
+    assert (None, None) == (story.waits("close P"), story.waits("P"))
+
+
+@pytest.mark.parametrize("mode", IMPORTS)
+def test_n3_a_release_never_waits_for_cargo_or_conveyance_nor_they_for_it(mode: str) -> None:
+    """N3: no order against cargo and conveyance."""
+    story = Story(mode)
+    story.trip("T")
+    story.cargo("A", crn="T")
+    story.release("R", "A")
+    assert (None, None, None) == (story.waits("R"), story.waits("A"), story.waits("T"))
+
+
+def test_e2_follows_the_tiers_up_to_the_primary_cargo() -> None:
+    """R20: unnamed edges follow from relations, transitively up to the primary CCN."""
+    story = Story()
+    story.trip("T", "P")
+    story.house_bill("H1", primary="P", previous="P")
+    story.house_bill("H2", primary="P", previous="H1")
+    story.cargo("P")
+    story.done("P", "H1", "H2")
+    story.close("H2")
+    assert "E2" == story.waits("close H2")
+    story.done("T", "close H2")
+
+
+def test_e4_waits_for_all_cargo_that_the_trip_lists() -> None:
+    """E4: the arrival names the trip, the trip its cargo; one that is on file but cancelled soon is waited for (R21)."""
+    story = Story("rail")
+    story.cargo("A1")
+    story.trip("T", "A1")
+    story.done("A1", "T")
+    story.cargo("A1", key="cancel", function="cancel")
+    story.arrival("T")
+    assert "E4" == story.waits("arrival T")
+
+
+def test_e5_looks_only_at_releases_that_still_name_the_cargo() -> None:
+    """I3d: a release replaced by one for other cargo is no reason to wait."""
+    story = Story("rail")
+    story.cargo("A1")
+    story.trip("T", "A1")
+    story.done("A1", "T")
+    story.release("R", "A1")
+    story.arrival("T")
+    story.release("R", "A9", key="R2", replaces="R")
+    assert story["arrival T"].unblocked
+
+
+def test_e4_a_trip_that_lets_cargo_go_frees_the_arrival() -> None:
+    """R22: what the arrival waited for was on the trip by a relation that has ended."""
+    story = Story("rail")
+    story.cargo("A1")
+    story.trip("T", "A1")
+    story.arrival("T")
+    story.trip("T", key="T2", replaces="T")
+    story.done("T2")
+    assert story["arrival T"].unblocked
+
+
+def test_e7_holds_for_inland_cargo_only() -> None:
+    """E7: for inland cargo the arrival goes last; elsewhere it doesn't wait."""
+    story = Story()
+    story.release("R", "A")
+    story.cargo_arrival("A", inland=False)
+    assert story.waits("arrival A") is None
+
+
+@pytest.mark.parametrize("leaves", ["rejected", "withdrawn"])
+def test_r23_a_soft_edge_waits_only_for_what_is_held_or_in_flight(leaves: str) -> None:
+    """R23: a rejected parent house bill holds nobody; a hard edge's would (R55)."""
+    story = Story()
+    before, after = _e9(story)
+    if leaves == "rejected":
+        story.sent(before).rejected(before)
+    else:
+        story.withdraw(before)
+    assert story[after].unblocked
+
+
+def test_r21_a_successor_waits_until_every_predecessor_is_on_file() -> None:
+    """R21, first sentence."""
+    story = Story()
+    for ccn in ("A1", "A2", "A3"):
+        story.cargo(ccn)
+    story.trip("T", "A1", "A2", "A3")
+    story.done("A3", "A1")
+    assert "E1" == story.waits("T")
+    story.done("A2")
+    assert story["T"].unblocked
+
+
+def test_r21_a_successor_waits_for_earlier_cancels_and_originals_of_a_document_on_file() -> None:
+    """R21, second sentence: cancelled and filed anew before the trip was published."""
+    story = Story()
+    story.cargo("A1")
+    story.done("A1")
+    story.cargo("A1", key="cancel", function="cancel")
+    story.cargo("A1", key="again")
+    story.trip("T", "A1")
+    story.cargo("A1", key="later", function="cancel")
+    assert "E1" == story.waits("T")
+    story.done("cancel")
+    assert "E1" == story.waits("T")
+    story.done("again")
+    assert story.waits("T") is None
+
+
+def test_r21_a_successor_does_not_wait_for_changes_of_a_document_on_file() -> None:
+    """R21 speaks of originals and cancels."""
+    story = Story()
+    story.cargo("A1")
+    story.done("A1")
+    story.cargo("A1", key="change", function="change")
+    story.trip("T", "A1")
+    assert story.waits("T") is None
+
+
+def test_r21_a_cancel_waits_for_earlier_messages_that_name_its_document() -> None:
+    """R21, third sentence: the trip goes before its cargo is taken away; a trip published later is no reason to wait."""
+    story = Story()
+    story.cargo("A1")
+    story.done("A1")
+    story.trip("T", "A1")
+    story.release("R", "A1")
+    story.cargo("A1", key="cancel", function="cancel")
+    story.trip("T9", "A1")
+    assert "R21" == story.waits("cancel")
+    story.done("T", "R")
+    assert story["cancel"].unblocked
+
+
+def test_r21_a_trip_waits_for_earlier_trips_that_name_or_let_go_of_its_shipment() -> None:
+    """R21, fourth sentence, E11: T1 carries K, its change lets K go, T2 takes K."""
+    story = Story()
+    story.cargo("K")
+    story.trip("T1", "K")
+    story.done("K", "T1")
+    story.trip("T1", key="change", function="change")
+    story.trip("T2", "K")
+    assert "E11" == story.waits("T2")
+    story.done("change", "T2")
+
+
+def test_r22_a_named_document_that_was_never_seen_is_waited_for_ten_minutes() -> None:
+    """R22: from B's receipt; then it goes, with a finding that `why` tells."""
+    story = Story()
+    story.trip("T", "A1")
+    assert "R22" == story.waits("T")
+    assert ["R6"] == rules(story.wait(599.999).grace_elapsed("T"))
+    assert () == story.wait(0.001).grace_elapsed("T")
+    assert () == story.intend("T")
+    assert ("went without a predecessor that was never seen here (R22)",) == story["T"].notes
+
+
+def test_r22_grace_runs_from_the_channels_last_opening() -> None:
+    """R22: while it was shut nobody could have sent it; a grace that ended before an opening begins anew."""
+    story = Story()
+    story.trip("T", "A1")
+    story.wait(600).grace_elapsed("T")
+    story.declare()
+    story.wait(60).resolve()
+    assert ["R22"] == rules(story.intend("T"))
+    assert ["R6"] == rules(story.wait(599).grace_elapsed("T"))
+    story.wait(1).grace_elapsed("T")
+    assert () == story.intend("T")
+
+
+def test_r22_what_comes_within_the_grace_is_waited_for() -> None:
+    """R22: seen is not missing any more, though the grace is over."""
+    story = Story()
+    story.trip("T", "A1")
+    story.wait(600).grace_elapsed("T")
+    story.cargo("A1")
+    assert "E1" == story.waits("T")
+    story.done("A1", "T")
+
+
+def test_r22_policy_send_waits_for_nothing_unseen() -> None:
+    """R22: *missing* policy `send`; adopting it frees what waits."""
+    story = Story()
+    story.trip("T", "A1")
+    story.adopt(missing="send")
+    assert story["T"].unblocked
+
+
+def test_r22_policy_park_parks_after_the_wait() -> None:
+    """R22: *missing* policy `park`."""
+    story = Story(missing="park")
+    story.trip("T", "A1")
+    story.wait(600).grace_elapsed("T")
+    assert ("parked", "shipment A1 was never seen here") == (story.is_("T"), story["T"].remark)
+
+
+def test_r22_grace_for_what_does_not_wait_is_void() -> None:
+    """R22: late or repeated facts change nothing."""
+    story = Story()
+    story.cargo("A1")
+    assert ["R22"] == rules(story.wait(601).grace_elapsed("A1"))
+
+
+def test_r22_an_unnamed_document_that_was_never_seen_is_not_waited_for() -> None:
+    """R22: the close goes; the conveyance that comes after it gives `LatePredecessor`."""
+    story = Story()
+    story.house_bill("H", primary="P")
+    story.done("H")
+    story.close("P", "H")
+    story.done("close P")
+    found = story.trip("T", "P")
+    assert ["R22"] == rules(found)
+    assert "late predecessor: close P went before this message was received (E2)" == found[0].sentence
+    assert found[0].sentence in story["T"].notes
+
+
+@pytest.mark.parametrize(
+    ("mode", "late"),
+    [
+        ("highway", lambda story: (story.trip("T", "A"), story.cargo("A"))),
+        ("rail", lambda story: (story.arrival("T"), story.trip("T"))),
+        ("rail", lambda story: (story.trip("T", "A"), story.arrival("T"), story.release("R", "A"))),
+        ("highway", lambda story: (story.close("P", "H"), story.house_bill("H", primary="P"))),
+        ("highway", lambda story: (story.release("R", "A", image="I"), story.image("I"))),
+    ],
+    ids=["E1", "E6", "E5", "E3", "E10"],
+)
+def test_r22_whatever_comes_after_its_successor_is_said(mode: str, late: Setting) -> None:
+    """R22, I3b: not silence, for any edge."""
+    story = Story(mode, missing="send")
+    publish = story.publish
+
+    def and_send(kind: str, document: str, keys: object, **more: object) -> object:
+        found = publish(kind, document, keys, **more)  # type: ignore[arg-type]
+        newest = max(story.state.messages.values(), key=lambda each: each.position)
+        story.last = found  # type: ignore[attr-defined]
+        story.done(newest.key)
+        return found
+
+    story.publish = and_send  # type: ignore[assignment, method-assign]
+    late(story)
+    assert ["R22"] == rules(story.last)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", ["air", "marine"])
+def test_r22_cargo_after_its_conveyance_is_no_late_predecessor_in_air_and_marine(mode: str) -> None:
+    """R22: there is no E1 there."""
+    story = Story(mode)
+    story.trip("T")
+    story.done("T")
+    assert () == story.cargo("A", crn="T")
+
+
+def _late_answers(**more: object) -> Story:
+    story = Story(**more)  # type: ignore[arg-type]
+    story.cargo("A1")
+    story.trip("T", "A1")
+    story.declare(direction="outbound", effect="delayed", incident="OUT")
+    story.sent("A1")
+    return story
+
+
+def test_r23_transmitted_and_settled_counts_as_on_file_while_answers_are_late() -> None:
+    """R23: 30 minutes after transmission; void before."""
+    story = _late_answers()
+    assert ["R6"] == rules(story.wait(1_799).settling_elapsed("A1"))
+    assert "E1" == story.waits("T")
+    assert () == story.wait(1).settling_elapsed("A1")
+    assert story["T"].unblocked
+
+
+def test_r23_settling_does_not_count_once_answers_come_again() -> None:
+    """R23: only while outbound is down, delayed or in backlog; when it goes bad again it counts again."""
+    story = _late_answers()
+    story.wait(1_800).settling_elapsed("A1")
+    story.resolve("OUT")
+    assert ["E1"] == rules(story.intend("T"))
+    story.declare(direction="outbound", incident="OUT2")
+    assert story["T"].unblocked
+
+
+def test_r23_a_scheduled_outbound_window_counts_from_its_start() -> None:
+    """R23, R31: nobody has to be awake at the start."""
+    story = _late_answers()
+    story.wait(1_800).settling_elapsed("A1")
+    story.resolve("OUT")
+    story.intend("T")
+    story.declare(direction="outbound", incident="OUT2", starts_s=60, ends_s=600)
+    assert not story["T"].unblocked
+    story.wait(60).cargo("other")
+    assert story["T"].unblocked
+
+
+def test_r23_settling_can_be_switched_off_by_policy() -> None:
+    """R23: by policy."""
+    story = _late_answers(settling_ms=None)
+    assert ["R23"] == rules(story.wait(1_800).settling_elapsed("A1"))
+
+
+def test_r23_a_change_goes_when_its_settled_original_counts() -> None:
+    """R13, R23: one queue moves on while answers are out."""
+    story = _late_answers()
+    story.cargo("A1", key="change", function="change")
+    story.wait(1_800).settling_elapsed("A1")
+    assert () == story.intend("change")
+
+
+def test_r23_what_settled_and_is_rejected_holds_its_successors_again() -> None:
+    """R23, R55: the late answer is the truth."""
+    story = _late_answers()
+    story.wait(1_800).settling_elapsed("A1")
+    story.rejected("A1")
+    assert ["E1"] == rules(story.intend("T"))
+
+
+def test_r24_a_cycle_of_house_bills_is_parked_and_printed() -> None:
+    """R24: the message that closes the cycle is parked at its receipt; the others go on."""
+    story = Story()
+    story.house_bill("H1", primary="P", previous="H3")
+    story.house_bill("H2", primary="P", previous="H1")
+    found = story.house_bill("H3", primary="P", previous="H2")
+    assert ["R24"] == rules(found)
+    assert found[0].sentence.count("house_bill") == 4
+    story.done("H1", "H2")
+
+
+def test_r24_among_free_choices_release_first_then_deadline_then_lane_order() -> None:
+    """R24: what the ready heap gives out."""
+    story = Story()
+    story.cargo("A1")
+    story.cargo("A2", eta_ms=story.at_ms + 5_000)
+    story.cargo("A3", eta_ms=story.at_ms + 1_000)
+    story.release("R", "A9")
+    assert ["R", "A3", "A2", "A1"] == [message.key for _, _, message in sorted(story.state.channel("edi").ready)]
+
+
+def test_r55_what_depends_on_a_parked_message_goes_on_by_whatever_message() -> None:
+    """R55: held with the chain as reason; another tenant's filing of the document frees it."""
+    story = Story()
+    story.cargo("A1", not_after_ms=story.at_ms)
+    story.trip("T", "A1")
+    story.wait(1).intend("A1")
+    assert "E1" == story.waits("T")
+    assert "A1" in (story.blocker("T") or pytest.fail("T waits")).sentence
+    story.cargo("A1", key="other", tenant="zeta")
+    story.done("other", "T")

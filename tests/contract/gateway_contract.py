@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from gateway.answers import parse_page
+from gateway.authority_process import AuthorityProcess
 from gateway.https import boot_clock_s
 from gateway.port import RESPONSES_PAGE_MAX, Answer, Gateway, GatewayUnavailable, Page, Transmission
-from tests.authority_process import AuthorityProcess
 
 ANSWER_WAIT_S: Final = 10.0
 """How long a test waits for an answer that must come: a busy machine, not a slow authority."""

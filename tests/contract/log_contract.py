@@ -4,7 +4,6 @@ An engine's file derives one class and gives the fixture `open_log`: a function 
 fresh for the test. The fixture closes what was opened.
 """
 
-# ruff: noqa: SIM300
 # Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
 
 import threading

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.answers import PAGE_KEPT_BYTES_MAX, parse_page
+from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.https import RETRY_AFTER_DEFAULT_S, RETRY_AFTER_MAX_S, HttpsGateway, TlsSettings, boot_clock_s
 from gateway.port import Gateway, GatewayUnavailable, Page, StatusReply, TransportReply
-from tests.authority_process import AuthorityProcess, running_authority
 from tests.contract.gateway_contract import GatewayContract, cargo, fresh_key
 
 if TYPE_CHECKING:

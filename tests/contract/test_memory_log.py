@@ -1,6 +1,5 @@
 """The memory engine keeps the log's contract, and its injected faults do what they say."""
 
-# ruff: noqa: SIM300
 # Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
 
 from collections.abc import Iterator, Sequence

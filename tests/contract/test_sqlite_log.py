@@ -1,6 +1,5 @@
 """The SQLite engine keeps the log's contract, between processes too, and says what to do when folder or disk are unfit."""
 
-# ruff: noqa: SIM300
 # Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
 
 import os

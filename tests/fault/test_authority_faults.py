@@ -12,9 +12,9 @@ import pytest
 
 from gateway.answers import parse_page
 from gateway.authority_faults import read_fault_plan
+from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.https import HttpsGateway
 from gateway.port import Transmission, TransportReply
-from tests.authority_process import AuthorityProcess, running_authority
 from tests.contract.gateway_contract import cargo, fresh_key
 
 TIMEOUT_S = 0.5

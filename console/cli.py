@@ -82,6 +82,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: Exception, *, as_json: bool) -> int:
     """Say what went wrong and return the exit code; raises again what only a programmer can have caused."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(str(error), err=True)
+        return int(Exit.USAGE)
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         context = getattr(error, "ctx", None)
         where = f"; see {context.command_path} --help" if context is not None else ""

@@ -81,8 +81,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    made.show_header = any(columns)
+    for number, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         made.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
     return made
@@ -108,6 +109,11 @@ def moment(at_ms: int | None) -> str:
     local = at.astimezone(ZoneInfo(EASTERN))
     other = "%H:%M:%S" if local.date() == at.date() else "%m-%d %H:%M:%S"
     return f"{local:%Y-%m-%d %H:%M:%S %Z} ({at.strftime(other)} UTC)"
+
+
+def at_ms_of(text: str | None) -> int | None:
+    """Unix milliseconds of a moment that `utc` wrote; None stays None."""
+    return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def ago(at_ms: int | None, *, now_ms: int) -> str:

@@ -1,13 +1,12 @@
 """`tidegate bulletin`: CBSA's notices in, and what was made of them; must not read a notice itself."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, Person, ReasonNeeded
-from console.output import Exit, Stop, counted, table, utc
+from console.output import Exit, Stop, at_ms_of, counted, moment, table, utc
 
 if TYPE_CHECKING:
     from schemas.facts import BulletinRead, BulletinUnread, Scope
@@ -28,9 +27,7 @@ def add(
         str | None, typer.Option("--received", metavar="TIME", help="When it came, RFC 3339 (default: now).")
     ] = None,
     person: Person = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Not kept: the notice itself is the evidence.")
-    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Not kept: the notice is the evidence.")] = None,
     as_json: AsJson = False,
     data: DataDir = None,
     kafka: Bootstrap = None,
@@ -40,13 +37,14 @@ def add(
 
     from console.driver import wall_ms
     from console.session import session
+    from console.verbs_audit import moment_ms
     from console.verbs_publish import reading
     from consumers.notice_layout import NoticeUnreadable
     from consumers.notices import Notice, read_notice
     from producers.bulletins import BULLETIN_BYTES_MAX, BulletinRefused, add_bulletin
 
     del person, reason  # the notice itself is the evidence, and CBSA its author
-    received_ms = wall_ms() if received is None else _moment_ms(received)
+    received_ms = wall_ms() if received is None else moment_ms(received)
     with reading(file) as source:
         text = source.read(BULLETIN_BYTES_MAX + 1)
     notice: Notice | None = None
@@ -138,18 +136,6 @@ def handled(
     return int(Exit.DONE)
 
 
-def _moment_ms(text: str) -> int:
-    """Unix milliseconds of what a person typed as RFC 3339. Raises Stop."""
-    from schemas.messages import RFC_3339, to_ms
-
-    if RFC_3339.fullmatch(text):
-        try:
-            return to_ms(datetime.fromisoformat(text))
-        except ValueError:
-            pass
-    raise Stop(Exit.USAGE, f"{text} is no time; write RFC 3339 with an offset, such as 2026-03-01T12:00:00-05:00")
-
-
 def _scope(scope: "Scope") -> dict[str, Any]:
     return {
         "component": scope.component,
@@ -209,13 +195,19 @@ def _scopes(scopes: list[dict[str, Any]]) -> Any:
 
 
 def _listed(found: list[dict[str, Any]]) -> Iterator[Any]:
-    yield table(
-        ("desk", "number", "state", "took effect", "person", "received", "title"),
-        (
+    rows = []
+    for each in found:
+        asks, effect = "needed" if each["needs_a_person"] else "", "yes" if each["effective"] else "no"
+        title = each["title"] or each["findings"][0]
+        rows.append(
             (
-                each["desk_position"], each["number"] or "?", each["state"], "yes" if each["effective"] else "no",
-                "needed" if each["needs_a_person"] else "", each["received_at"], each["title"] or each["findings"][0],
+                each["desk_position"],
+                each["number"] or "?",
+                each["state"],
+                effect,
+                asks,
+                moment(at_ms_of(each["received_at"])),
+                title,
             )
-            for each in found
-        ),
-    )  # fmt: skip
+        )
+    yield table(("desk", "number", "state", "took effect", "person", "received", "title"), rows)

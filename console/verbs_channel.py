@@ -76,7 +76,7 @@ def _override(
         view = on.desk(heard)
         fact = facts.ComponentOverridden(
             at_ms=wall_ms(),
-            component=cast("facts.Component", component),
+            component=component,
             direction=cast("facts.Direction", direction),
             to=to,
             person=who,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, ModeFilter, Person, ReasonNeeded, TenantFilter
-from console.output import ROWS_MAX, Exit, Stop, counted, moment, table, utc
+from console.output import ROWS_MAX, Exit, Stop, at_ms_of, counted, moment, table, utc
 
 if TYPE_CHECKING:
     from console.session import Heard, Session
@@ -295,20 +295,15 @@ def _next(value: dict[str, Any]) -> list[str]:
 
 
 def _shown(value: dict[str, Any]) -> Iterator[Any]:
-    from datetime import datetime
-
-    def at(name: str) -> str:
-        return moment(round(datetime.fromisoformat(value[name]).timestamp() * 1000)) if value[name] else "-"
-
     state = f"{value['state']} (a clerk may file it now)" if value["to_file"] else value["state"]
     rows = [
         ("message", f"{value['lane']} {value['tenant']}/{value['key']}"),
         ("what", f"{value['kind']} {value['function']} over {value['channel']}"),
         ("document", f"{value['document']} ({'on file' if value['on_file'] else 'not on file'})"),
         ("state", state),
-        ("since", at("since")),
-        ("received", at("received_at")),
-        ("deadline", at("deadline")),
+        ("since", moment(at_ms_of(value["since"]))),
+        ("received", moment(at_ms_of(value["received_at"]))),
+        ("deadline", moment(at_ms_of(value["deadline"]))),
         ("in the log", f"lane.{value['lane']} {value['position']}, bytes at inbound.{value['lane']} {value['inbound_position']}"),
         ("sha256", value["sha256"]),
         ("wire key", f"{value['wire_key']} (submission {value['submission']}, attempts {value['attempts']})"),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
@@ -207,8 +208,8 @@ def _report(on: "Session", done: Publishing, *, wait_s: float) -> int:
     """Print the receipts and what was turned away; the exit code."""
     receipts, reasons = _with_verdicts(on, done.receipts, wait_s=wait_s) if wait_s else (done.receipts, {})
     on.out.result([receipt.as_json() for receipt in receipts], lambda: _shown(receipts))
-    for (number, refusal), position in zip(done.refused, done.refused_at or [None] * len(done.refused), strict=True):
-        where = f" (desk {position})" if position is not None else ""
+    for (number, refusal), position in zip_longest(done.refused, done.refused_at):
+        where = "" if position is None else f" (desk {position})"
         on.out.say(f"line {number}: {refusal.why.code}: {refusal.why}{where}")
     turned = [receipt for receipt in receipts if receipt.verdict in ("conflict", "refused", "parked")]
     for receipt in turned:

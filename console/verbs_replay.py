@@ -211,7 +211,9 @@ def _act(
             raise Stop(Exit.NOTHING, f"there is no replay {where}; one begins when a channel opens again (tidegate status)")
         meant = tides if mode else [tide for tide in tides if tide.drain.status in FITS[name]]
         if not meant:
-            stand = ", ".join(f"{tide.view.state.mode} is {tide.drain.status}" for tide in tides)
+            stand = f"{name} does not apply: " + ", ".join(
+                f"the replay of {tide.view.state.mode} is {tide.drain.status}" for tide in tides
+            )
             raise deny(on.opened, person=who, act=f"replay {name}", on="every lane", rule="R61", sentence=stand, reason=why)
         if ask:
             _ask(meant)

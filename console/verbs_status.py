@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir
-from console.output import ROWS_MAX, Exit, Stop, ago, counted, is_terminal, table, utc
+from console.output import ROWS_MAX, Exit, Stop, ago, at_ms_of, counted, is_terminal, moment, table, utc
 
 if TYPE_CHECKING:
     from console.session import Session
+    from lane.desk import DeskState
+    from lane.state import LaneState
     from lane.view import DeskView, LaneView
 
 WATCH_S: Final = 2.0
@@ -41,6 +43,7 @@ def status(
     kafka: Bootstrap = None,
 ) -> int:
     """Print the status once, or until told to stop."""
+    from console.driver import wall_ms
     from console.session import session
 
     if watch and as_json:
@@ -50,7 +53,7 @@ def status(
         if watch:
             _watch(looking)
         value = looking.look()
-        on.out.result(value, lambda: shown(value))
+        on.out.result(value, lambda: shown(value, now_ms=wall_ms()))
         looking.talk()
     return int(Exit.DONE)
 
@@ -69,26 +72,12 @@ class Looking:
         """The status as of now (INTERFACES section 1)."""
         from console.driver import wall_ms
         from console.wiring import read_into
-        from lane.summary import channel_states, lane_summary, needs_a_person
         from schemas.streams import DESK, lane
 
         read_into(self._on.opened.log, DESK, self._desk)
         for mode, view in self._lanes.items():
             read_into(self._on.opened.log, lane(mode), view)
-        at_ms = wall_ms()
-        states = [view.state for view in self._lanes.values()]
-        tasks = [
-            {
-                "lane": DESK, "tenant": None, "key": None, "position": task.position, "state": "notice", "reason": task.what,
-                "since": utc(task.at_ms),
-            }
-            for task in self._desk.state.tasks.values()
-        ]  # fmt: skip
-        return {
-            "channels": channel_states(states, at_ms),
-            "lanes": [lane_summary(state, at_ms) for state in states],
-            "needs_a_person": [*tasks, *needs_a_person(states)],
-        }
+        return status_of([view.state for view in self._lanes.values()], self._desk.state, at_ms=wall_ms())
 
     def talk(self) -> None:
         """Say what the status can't show yet, for no worker has come to it."""
@@ -111,11 +100,27 @@ class Looking:
             self._on.out.say(f"not taken into the lanes yet: {', '.join(waiting)}; does tidegate up run?")
 
 
-def shown(value: dict[str, Any]) -> Iterator[Any]:
-    """The status for a person: what is not up first, then the lanes, then who is needed."""
-    from console.driver import wall_ms
+def status_of(states: "list[LaneState]", desk: "DeskState", *, at_ms: int) -> dict[str, Any]:
+    """The status that these folds amount to at a moment (INTERFACES section 1); what the desk asks of a person comes first."""
+    from lane.summary import channel_states, lane_summary, needs_a_person
+    from schemas.streams import DESK
 
-    now_ms = wall_ms()
+    tasks = [
+        {
+            "lane": DESK, "tenant": None, "key": None, "position": task.position, "state": "notice", "reason": task.what,
+            "since": utc(task.at_ms),
+        }
+        for task in desk.tasks.values()
+    ]  # fmt: skip
+    return {
+        "channels": channel_states(states, at_ms),
+        "lanes": [lane_summary(state, at_ms) for state in states],
+        "needs_a_person": [*tasks, *needs_a_person(states)],
+    }
+
+
+def shown(value: dict[str, Any], *, now_ms: int) -> Iterator[Any]:
+    """The status for a person: what is not up first, then the lanes, then who is needed."""
     troubled = [each for each in value["channels"] if each["state"] != "up"]
     if troubled:
         yield table(
@@ -134,7 +139,7 @@ def shown(value: dict[str, Any]) -> Iterator[Any]:
         yield "Every channel is up."
     columns = ("lane", "received", "held", "in_flight", "captured", "rejected", "unknown", "parked", "to_file")
     yield table(
-        (*(name.replace("_", " ") for name in columns), "oldest held"),
+        (*(name.replace("_", " ") for name in columns), "oldest"),
         ((*(each[name] for name in columns), _age(each["oldest_held_at"], now_ms)) for each in value["lanes"]),
     )
     needed = value["needs_a_person"]
@@ -162,20 +167,11 @@ def _next(first: dict[str, Any]) -> str:
 
 
 def _age(text: str | None, now_ms: int) -> str:
-    from datetime import datetime
-
-    return ago(round(datetime.fromisoformat(text).timestamp() * 1000), now_ms=now_ms) if text else ""
+    return ago(at_ms_of(text), now_ms=now_ms) if text else ""
 
 
 def _when(text: str | None, now_ms: int) -> str:
-    from datetime import datetime
-
-    from console.output import moment
-
-    if not text:
-        return ""
-    at_ms = round(datetime.fromisoformat(text).timestamp() * 1000)
-    return f"{moment(at_ms)}, {ago(at_ms, now_ms=now_ms)} ago"
+    return f"{moment(at_ms_of(text))}, {ago(at_ms_of(text), now_ms=now_ms)} ago" if text else ""
 
 
 def _watch(looking: Looking) -> None:
@@ -183,11 +179,13 @@ def _watch(looking: Looking) -> None:
     from rich.console import Console, Group
     from rich.live import Live
 
+    from console.driver import wall_ms
+
     try:
         if sys.stdout.isatty() and is_terminal():
             with Live(Group(), console=Console(markup=False, emoji=False, highlight=False), auto_refresh=False) as live:
                 while True:
-                    live.update(Group(*shown(looking.look())), refresh=True)
+                    live.update(Group(*shown(looking.look(), now_ms=wall_ms())), refresh=True)
                     time.sleep(WATCH_S)
         while True:
             for each in looking.look()["lanes"]:

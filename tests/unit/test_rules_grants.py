@@ -1,0 +1,226 @@
+"""R40 to R44: who may grant, what an intent grants, caps and rate, and what a new holder finds."""
+
+import pytest
+
+from lane.policy import Policy
+from schemas.facts import LaneTaken, SendIntended, StillHere
+from tests.unit.lane_story import Story, rules
+
+
+def _ready(count: int, **policy: object) -> tuple[Story, list[str]]:
+    story = Story(**policy)
+    keys = [f"A{number}" for number in range(count)]
+    for key in keys:
+        story.cargo(key)
+    story.take_lane()
+    return story, keys
+
+
+def test_r40_members_are_judged_in_list_order_and_the_rest_stand() -> None:
+    """R40: a forbidden member becomes a finding; what is granted first counts against the next."""
+    story, _ = _ready(1)
+    story.trip("T", "A0")
+    story.release("R", "A0")
+    assert ["E1", "R40"] == rules(story.intend("A0", "T", "A0", "R"))
+    assert ("granted", "held", "granted") == (story.is_("A0"), story.is_("T"), story.is_("R"))
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_r40_a_wrong_lease_voids_the_whole_intent(epoch: int) -> None:
+    """R40, I4g."""
+    story, keys = _ready(2)
+    assert [("R40", None, True)] == [(each.rule, each.message, each.void) for each in story.intend(*keys, epoch=epoch)]
+    assert 0 == story.state.counts["granted"]
+
+
+def test_r40_a_released_lease_grants_nothing() -> None:
+    """R43: the holder that left has left."""
+    story, keys = _ready(1)
+    story.release_lane()
+    assert ["R40"] == rules(story.intend(*keys))
+
+
+def test_r40_an_intent_beyond_the_batch_is_void() -> None:
+    """R40: up to *batch* messages."""
+    story, keys = _ready(3, batch_max=2)
+    assert ["R40"] == rules(story.intend(*keys))
+    assert () == story.intend(*keys[:2])
+
+
+def test_r40_a_message_that_is_not_there_is_a_finding() -> None:
+    """R40: the rest stand."""
+    story, _ = _ready(1)
+    here = story["A0"].position
+    fact = SendIntended(at_ms=story.at_ms, epoch=1, issue=1, messages=(99, here))
+    assert [("R40", 99)] == [(each.rule, each.message) for each in story.say(fact)]
+    assert "granted" == story.is_("A0")
+
+
+def test_r40_status_answers_of_another_epoch_are_void() -> None:
+    """R40: the same for facts of answers: a zombie's question may precede its own send."""
+    story, keys = _ready(1)
+    story.intend(*keys)
+    story.concluded("A0", "unknown")
+    assert ["R40"] == rules(story.status("A0", known=False, epoch=7))
+    assert "unknown" == story.is_("A0")
+
+
+def test_r41_an_expired_grant_leaves_the_message_held_as_if_never_sent() -> None:
+    """R41: its attempt doesn't count, and the same submission goes again."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    story.concluded("A0", "expired")
+    message = story["A0"]
+    assert ("held", 0, 1, True) == (message.state, message.attempts, message.submission, message.unblocked)
+
+
+def test_r41_the_first_outcome_of_a_grant_counts() -> None:
+    """R41: whatever a second one says."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    story.concluded("A0", "transmitted")
+    assert ["R41"] == rules(story.concluded("A0", "unknown"))
+    assert "transmitted" == story.is_("A0")
+
+
+def test_r41_an_outcome_names_its_grant() -> None:
+    """R41: a late outcome of an earlier grant is not the newer one's."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    first = story["A0"].grant
+    story.concluded("A0", "expired")
+    story.intend("A0")
+    assert ["R41"] == rules(story.concluded("A0", "transmitted", grant=first))
+    assert "granted" == story.is_("A0")
+
+
+def test_r41_an_outcome_comes_from_its_grants_epoch() -> None:
+    """R41, R43: nobody concludes another holder's grants."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    assert ["R41"] == rules(story.concluded("A0", "expired", epoch=9))
+
+
+def test_r41_two_attempts_never_overlap() -> None:
+    """I4b: a reject for want of a predecessor overtakes the outcome; the message goes again only when that is in."""
+    story = Story(missing="send")
+    story.trip("T", "A1")
+    story.intend("T")
+    story.cargo("A1")
+    story.done("A1")
+    story.rejected("T", code="E1")
+    assert ("held", 2) == (story.is_("T"), story["T"].submission)
+    assert ["R41"] == rules(story.intend("T"))
+    story.transmitted("T")
+    assert story["T"].unblocked
+    assert () == story.intend("T")
+
+
+def test_r42_the_cap_counts_grants_without_outcome() -> None:
+    """R42: per lane and channel, by the fold."""
+    story, keys = _ready(4, in_flight_max=2)
+    story.release("R", channel="cad_api")
+    assert ["R42", "R42"] == rules(story.intend(*keys, "R"))
+    story.transmitted("A0")
+    assert ["R42"] == rules(story.intend("A2", "A3"))
+    assert 2 == story.state.channel("edi").in_flight
+
+
+def test_r42_the_rate_is_a_bucket_of_one_second() -> None:
+    """R42: *rate_max* a second, judged by the intent's `at`; a clock that runs backward gives nothing."""
+    story, keys = _ready(5, rate_max_per_s=2)
+    assert ["R42"] == rules(story.intend(*keys[:3]))
+    assert ["R42"] == rules(story.intend("A2", at_ms=story.at_ms - 10_000))
+    assert ["R42"] == rules(story.wait(0.5).intend("A2", "A3"))
+    assert () == story.wait(10).intend("A3", "A4")
+
+
+def test_r42_none_is_no_rate() -> None:
+    """R42: `--rate-max none`."""
+    story, keys = _ready(60, rate_max_per_s=None)
+    assert () == story.intend(*keys)
+
+
+@pytest.mark.parametrize(("basis", "void"), [("free", True), ("released", True), ("dead", False), ("silent", False)])
+def test_r43_a_lease_is_taken_only_on_a_basis_that_holds(basis: str, void: bool) -> None:
+    """R43: free, released, proved dead, or silent since the taker's end of the log."""
+    story, _ = _ready(1)
+    assert void == any(each.void for each in story.take_lane(basis))
+
+
+def test_r43_a_holder_that_has_written_since_is_not_silent() -> None:
+    """R43: a fact of its epoch at or beyond what the taker had read voids the taking."""
+    story, _ = _ready(1)
+    seen = story.position + 1
+    story.say(StillHere(at_ms=story.at_ms, epoch=1))
+    assert ["R43"] == rules(story.take_lane("silent", seen=seen))
+    assert 1 == story.state.lease.epoch
+
+
+@pytest.mark.parametrize("sign", ["intend", "outcome", "status", "person", "still_here"])
+def test_r43_every_fact_of_the_epoch_is_a_sign_of_life(sign: str) -> None:
+    """R43: no fact of its epoch for *ttl*."""
+    story, _ = _ready(2)
+    story.intend("A0")
+    story.concluded("A0", "unknown")
+    if sign == "intend":
+        story.intend("A1")
+    elif sign == "outcome":
+        story.concluded("A0", "unknown")
+    elif sign == "status":
+        story.status("A0", known=True)
+    elif sign == "person":
+        story.person_needed("A0")
+    else:
+        story.say(StillHere(at_ms=story.at_ms, epoch=1))
+    assert story.position == story.state.lease.last
+
+
+def test_r43_a_holder_with_grants_open_can_not_release() -> None:
+    """R43: what it had not concluded would be forgotten."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    assert ["R43"] == rules(story.release_lane())
+    story.transmitted("A0")
+    assert () == story.release_lane()
+    assert () == story.take_lane("released")
+
+
+def test_r43_epochs_follow_each_other() -> None:
+    """R43: a taker is a new incarnation with a new epoch."""
+    story, _ = _ready(1)
+    for epoch in (1, 3):
+        fact = LaneTaken(at_ms=story.at_ms, epoch=epoch, holder="other", basis="dead", seen=0)
+        assert ["R43"] == rules(story.say(fact))
+
+
+def test_r44_a_grant_of_an_earlier_epoch_without_an_outcome_is_unknown() -> None:
+    """R44: and it counts against no cap any more."""
+    story, _ = _ready(2)
+    story.intend("A0", "A1")
+    story.transmitted("A1")
+    assert ["R44"] == rules(story.take_lane("dead"))
+    assert ("unknown", "transmitted") == (story.is_("A0"), story.is_("A1"))
+    assert 0 == story.state.channel("edi").in_flight
+    assert ["R15"] == rules(story.withdraw("A0"))
+
+
+@pytest.mark.parametrize(("result", "state"), [("transmitted", "transmitted"), ("expired", "held"), ("not_taken", "held")])
+def test_r44_the_old_holder_may_still_say_what_became_of_its_grants(result: str, state: str) -> None:
+    """R41, R44: the first outcome counts, and the truth ends an unknown."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    story.take_lane("dead")
+    story.concluded("A0", result, epoch=1)
+    assert state == story.is_("A0")
+
+
+def test_r60_the_defaults_are_those_of_the_rules() -> None:
+    """R60, to the letter."""
+    policy = Policy()
+    assert (2_000, 10_000, 3_000, 5_000) == (policy.delta_ms, policy.tau_ms, policy.ttl_ms, policy.lag_max_ms)
+    assert (30 * 60_000, 5_000, 5 * 60_000) == (policy.settling_ms, policy.probe_ms, policy.probe_max_ms)
+    assert (500, 64, 50) == (policy.batch_max, policy.in_flight_max, policy.rate_max_per_s)
+    assert (600_000, 60_000, 900_000, 3) == (
+        policy.missing_wait_ms, policy.canary_wait_ms, policy.answer_due_ms, policy.resubmissions_max,
+    )  # fmt: skip

@@ -5,9 +5,12 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+
+PLAIN_WIDTH: Final = 120
+"""Columns where the story goes to a file or a pipe."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +33,8 @@ def demo(
 
     started = time.monotonic()
     console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
     try:
         result = tell(console, folder)

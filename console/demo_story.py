@@ -29,7 +29,14 @@ WAIT_S: Final = 40.0
 REFUSED_S: Final = 3.0
 """How long CBSA refuses connections before its notice comes."""
 
-KINDS: Final = ("house_bill", "cargo", "release", "conveyance", "close", "conveyance_arrival")
+KINDS: Final = {
+    "release": "releases", "cargo": "cargo", "house_bill": "bills", "conveyance": "trips", "close": "closes",
+    "conveyance_arrival": "arrivals", "export_declaration": "exports",
+}  # fmt: skip
+"""The demo's kinds, with a short word for each."""
+
+SCALE_COUNT: Final = 40
+"""Columns of the picture of the drain."""
 
 
 def tell(console: Console, folder: Path) -> dict[str, Any]:
@@ -92,6 +99,7 @@ class Story:
 
     def _edi_goes_down(self) -> None:
         self._scene(3, "09:37 ET  CBSA's EDI stops taking messages; the notice comes later")
+        before = self.world.bytes_sent()
         self.world.authority.set_channel("edi", inbound="down")
         self.world.authority.close_listener(REFUSED_S)
         first, rest = self.day.outage[:20], self.day.outage[20:]
@@ -103,14 +111,13 @@ class Story:
         self.world.bulletin(EDI_DOWN)
         self._until(lambda: self.world.state_of("edi", "inbound") == "down", "the notice to close EDI")
         self._say("09:40 ET  TCC25-9133 says it: EDI inbound is [red]down[/]. Everything is held; providers go on publishing.")
-        before = self.world.bytes_sent()
         self.world.publish(rest)
         held = len(self.day.outage) + len(self.day.portal)
         self._until(lambda: self.world.counts()["held"] == held, "the outage's messages to be held")
         self.held_peak = held
         self._table_of_held()
-        sent = self.world.bytes_sent() - before
-        self._say(f"Bytes sent to CBSA since the notice: {sent}.")
+        self._until(self.world.authority.is_reachable, "CBSA to take connections again")
+        self._say(f"Bytes of messages sent to CBSA since it stopped taking them: {self.world.bytes_sent() - before}.")
 
     def _resolved(self) -> None:
         self._scene(4, "15:10 ET  Resolved: the drain, each step waiting for CBSA's acceptance")
@@ -159,27 +166,26 @@ class Story:
         report = self.world.verify()
         for check in report.checks:
             self._say(
-                f"[{'green' if check.ok else 'red'}]{'ok' if check.ok else 'FAILED':>6}[/]  {check.name}  ({check.count:,})"
+                f"[{'green' if check.ok else 'red'}]{'ok' if check.ok else 'FAILED':>6}[/]  {check.title} ({check.count:,})"
             )
         return "ok" if report.ok else "failed"
 
     def _table_of_held(self) -> None:
-        table = Table("mode", *KINDS, "held", box=None, header_style="bold", padding=(0, 2))
+        table = Table("mode", *KINDS.values(), "held", box=None, header_style="bold", padding=(0, 1))
         for mode, messages in self.world.by_mode("held").items():
             counts = [sum(1 for message in messages if message.kind == kind) for kind in KINDS]
             table.add_row(mode, *(str(count or "") for count in counts), str(len(messages)))
         self.console.print(table)
 
     def _table_of_waves(self, count: int) -> None:
-        """When each kind was captured, as a line over the drain: from CBSA's own history."""
+        """When each kind was captured, over the drain from first to last: from CBSA's own history."""
         rows = [row for row in self.world.authority.history() if row["outcome"] == "captured"][-count:]
-        table = Table("kind", "captured", "over the drain (from first to last)", box=None, header_style="bold", padding=(0, 2))
-        for kind in KINDS:
-            places = [number for number, row in enumerate(rows) if row["kind"] == kind]
-            cells = [
-                any(cell * len(rows) // 48 <= place < (cell + 1) * len(rows) // 48 + 1 for place in places) for cell in range(48)
-            ]
-            table.add_row(kind, str(len(places)), "".join("█" if cell else "·" for cell in cells))
+        table = Table("", "captured", "first                            to last", box=None, header_style="bold", padding=(0, 1))
+        for kind, word in KINDS.items():
+            cells = {number * SCALE_COUNT // len(rows) for number, row in enumerate(rows) if row["kind"] == kind}
+            if cells:
+                captured = sum(1 for row in rows if row["kind"] == kind)
+                table.add_row(word, str(captured), "".join("█" if cell in cells else "·" for cell in range(SCALE_COUNT)))
         self.console.print(table)
 
     def _until(self, reached: Callable[[], bool], what: str) -> None:

@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from audit.story import story
 from audit.verify import Report, verify
@@ -30,6 +32,9 @@ from producers.publisher import Publisher
 from schemas.codec import encode
 from schemas.facts import MessageFiled
 from schemas.streams import DESK, MODES, Entry, lane
+
+EASTERN: Final = ZoneInfo("America/Toronto")
+"""The zone of CBSA's notices."""
 
 READY_WAIT_S: Final = 30.0
 """Longest wait for `tidegate up` to take work."""
@@ -65,8 +70,9 @@ class World:
         self._publisher.publish_many(messages)
 
     def bulletin(self, text: str) -> None:
-        """A notice comes in."""
-        add_bulletin(self._opened.log, text.encode(), received_ms=wall_ms(), name="demo.txt")
+        """A notice of today comes in."""
+        words = text.format(day=datetime.now(EASTERN).date().isoformat())
+        add_bulletin(self._opened.log, words.encode(), received_ms=wall_ms(), name="demo.txt")
 
     def counts(self) -> Mapping[State, int]:
         """Messages of all lanes by state."""

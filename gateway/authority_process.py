@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,14 @@ class AuthorityProcess:
     def send_answer(self, **answer: Any) -> None:
         """Put an answer of the test's making among the responses."""
         self.put("/v1/sim/answers", answer, method="POST")
+
+    def is_reachable(self) -> bool:
+        """Tell whether connections are taken now."""
+        try:
+            self.stats()
+        except urllib.error.URLError:
+            return False
+        return True
 
     def history(self, after: int = 0) -> list[dict[str, Any]]:
         """Return what came in, in order."""

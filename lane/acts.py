@@ -130,20 +130,15 @@ def grace_due_ms(state: LaneState, message: Message) -> int:
 def replay(state: LaneState, position: int, fact: ReplayChanged) -> tuple[Finding, ...]:
     """R61: start, rate, pause, resume and abort of what was held at an opening."""
     drains = [channel for channel in state.channels.values() if channel.drain and channel.drain.position == fact.replay]
-    if not drains:
-        return (
-            Finding(
-                "R61", f"there is no replay {fact.replay} in this lane; it ended or a newer opening took its place", void=True
-            ),
-        )
-    findings = []
+    if not drains or drains[0].drain is None:
+        sentence = f"there is no replay {fact.replay} in this lane; it ended or a newer opening took its place"
+        return (Finding("R61", sentence, void=True),)
+    refused = _replay_refused(drains[0].drain, fact)
+    if refused is not None:
+        return (refused,)
     for channel in drains:
         drain = channel.drain
         assert drain is not None
-        refused = _replay_refused(drain, fact)
-        if refused:
-            findings.append(Finding("R5" if "since" in refused else "R61", refused, void=True))
-            continue
         drain.act = position
         match fact.act:
             case "start" | "resume":
@@ -156,13 +151,14 @@ def replay(state: LaneState, position: int, fact: ReplayChanged) -> tuple[Findin
             case "rate":
                 drain.rate_per_s = fact.rate_per_s
                 channel.tokens_milli = None
-    return tuple(findings)
+    return ()
 
 
-def _replay_refused(drain: Drain, fact: ReplayChanged) -> str:
-    """Why an act on a replay has no effect, in a sentence, or nothing."""
+def _replay_refused(drain: Drain, fact: ReplayChanged) -> Finding | None:
+    """Why an act on a replay has no effect, or None. Channels that opened together are one replay and change together."""
     if fact.basis != drain.act:
-        return f"the replay changed at {drain.act}, since you looked; look again and repeat the act if it still fits"
+        sentence = f"the replay changed at {drain.act}, since you looked; look again and repeat the act if it still fits"
+        return Finding("R5", sentence, void=True)
     allowed = {
         "start": ("waiting", "aborted"),
         "resume": ("paused",),
@@ -170,7 +166,9 @@ def _replay_refused(drain: Drain, fact: ReplayChanged) -> str:
         "abort": ("waiting", "running", "paused"),
         "rate": ("waiting", "running", "paused"),
     }[fact.act]
-    return "" if drain.status in allowed else f"the replay is {drain.status}; {fact.act} does not apply"
+    if drain.status in allowed:
+        return None
+    return Finding("R61", f"the replay is {drain.status}; {fact.act} does not apply", void=True)
 
 
 def _object(state: LaneState, number: int, basis: int) -> tuple[Message | None, Finding]:

@@ -1,28 +1,28 @@
 """A lane's state as bytes that are the same wherever the same facts were folded (I5); must not know how the state is kept.
 
-Hints of one process (ready heaps, what waits in them) are left out; so is what follows from the rest: indexes and counters of
-waiting messages, which the fold's own tests recount.
+Hints of one process (ready heaps) are left out; so are indexes, which follow from the rest and which the tests recount.
 """
 
 import json
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lane.state import Channel, Document, LaneState, Message, Outage
 
 Json: TypeAlias = dict[str, Any]
 
-PLAIN = (
-    "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "sha256", "size_bytes", "received_ms",
-    "deadline_ms", "not_before_ms", "not_after_ms", "occurred_ms", "state", "since_ms", "held_at", "act", "submission", "attempts",
-    "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "transmitted_ms", "answered_ms", "grace", "settled",
-    "unblocked", "code", "remark", "needs_person", "notes",
+PLAIN: Final = (
+    "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "sha256", "size_bytes",
+    "received_ms", "deadline_ms", "not_before_ms", "not_after_ms", "occurred_ms", "state", "since_ms", "held_at", "act",
+    "submission", "attempts", "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "transmitted_ms",
+    "answered_ms", "grace", "settled", "unblocked", "code", "remark", "needs_person", "notes",
 )  # fmt: skip
 """Fields of a message that stand for themselves."""
 
-LINK = (
-    "name", "held", "in_flight", "unblocked", "opened_ms", "opened_position", "suspect_since_ms", "suspect_position", "suspect_why",
-    "unknown_streak", "probe_after_ms", "backoff_ms", "quiet_until_ms", "canary_needed", "tokens_milli", "tokens_at_ms",
+LINK: Final = (
+    "name", "held", "in_flight", "unblocked", "opened_ms", "opened_position", "suspect_since_ms", "suspect_position",
+    "suspect_why", "unknown_streak", "probe_after_ms", "backoff_ms", "quiet_until_ms", "canary_needed", "tokens_milli",
+    "tokens_at_ms",
 )  # fmt: skip
 """Fields of a channel that stand for themselves."""
 

@@ -133,6 +133,9 @@ def _notice(state: DeskState, position: int, fact: BulletinRead) -> tuple[Findin
     known = state.incidents.get(fact.number)
     refused = _not_effective(known, fact)
     if refused:
+        if known is not None and fact.state == "resolved" and known.state != "resolved" and fact.received_ms > known.received_ms:
+            sentence = f"{fact.number} is said to be resolved in words that were read before: open it by hand if that is so"
+            state.tasks[position] = Task(position, fact.at_ms, sentence)
         if known is not None:
             known.seen.add(fact.sha256)
         elif fact.state == "resolved":
@@ -143,9 +146,9 @@ def _notice(state: DeskState, position: int, fact: BulletinRead) -> tuple[Findin
         sentence = f"{fact.number} was resolved and is said to be {fact.state} now: held until a person has looked"
         state.tasks[position] = Task(position, fact.at_ms, sentence)
         findings = (*findings, Finding("R30", sentence))
-    components = frozenset((scope.component, scope.direction) for scope in fact.scopes) or (
-        known.components if known else frozenset()
-    )
+    components = frozenset((scope.component, scope.direction) for scope in fact.scopes)
+    if known is not None:
+        components |= known.components
     incident = _incident(fact, position, components)
     incident.seen |= known.seen if known else set()
     state.incidents[fact.number] = incident

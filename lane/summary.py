@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from lane.policy import SLOWS
-from lane.state import Channel, LaneState, Message, Outage
+from lane.state import Channel, LaneState, Outage
 from lane.why import is_to_file
 from schemas.facts import Scope
 
@@ -30,8 +30,9 @@ class Line(NamedTuple):
 def lane_summary(state: LaneState, at_ms: int) -> Json:
     """Counts of one lane. `received` are effective messages; `to_file` are held ones that a clerk may file now (R34)."""
     counts = state.counts
-    person = {name for name, channel in state.policy.channels.items() if channel.delivery == "person"}
-    waits = any(state.channel(name).held for name in person)
+    person = {name for name, needs in state.policy.channels.items() if needs.delivery == "person" and state.channel(name).held}
+    portal = (message for message in state.held() if message.channel in person) if person else ()
+    oldest_ms = min((message.received_ms for message in state.held()), default=None) if counts["held"] else None
     return {
         "lane": state.mode,
         "received": len(state.messages),
@@ -41,17 +42,13 @@ def lane_summary(state: LaneState, at_ms: int) -> Json:
         "rejected": counts["rejected"],
         "unknown": counts["unknown"],
         "parked": counts["parked"],
-        "to_file": sum(is_to_file(state, message, at_ms=at_ms) for message in state.held() if message.channel in person)
-        if waits
-        else 0,
-        "oldest_held_at": moment(min((message.received_ms for message in state.held()), default=None))
-        if counts["held"]
-        else None,
+        "to_file": sum(is_to_file(state, message, at_ms=at_ms) for message in portal),
+        "oldest_held_at": moment(oldest_ms),
     }
 
 
 def channel_states(states: Iterable[LaneState], at_ms: int) -> list[Json]:
-    """One line for each component and direction; notices are the same in every lane, suspicion and canaries are each lane's own."""
+    """One line for each component and direction; notices are alike in all lanes, suspicion and canaries each lane's own."""
     lanes = list(states)
     lines = []
     for name in SHOWN:
@@ -68,17 +65,14 @@ def channel_states(states: Iterable[LaneState], at_ms: int) -> list[Json]:
 
 def needs_a_person(states: Iterable[LaneState]) -> list[Json]:
     """Messages that only a person can bring on, oldest first: parked, rejected and not corrected, and what asks by name."""
-    lines = []
-    for state in states:
-        waiting = {**state.troubled, **state.asked}
-        for message in sorted(waiting.values(), key=lambda each: (each.since_ms, each.position)):
-            lines.append(
-                {
-                    "lane": state.mode, "tenant": message.tenant, "key": message.key, "state": message.state,
-                    "reason": _asks(message), "since": moment(message.since_ms),
-                }
-            )  # fmt: skip
-    return lines
+    return [
+        {
+            "lane": state.mode, "tenant": message.tenant, "key": message.key, "state": message.state,
+            "reason": message.needs_person or message.remark or message.state, "since": moment(message.since_ms),
+        }
+        for state in states
+        for message in sorted((state.troubled | state.asked).values(), key=lambda each: (each.since_ms, each.position))
+    ]  # fmt: skip
 
 
 def moment(at_ms: int | None) -> str | None:
@@ -86,10 +80,6 @@ def moment(at_ms: int | None) -> str | None:
     if at_ms is None:
         return None
     return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _asks(message: Message) -> str:
-    return message.needs_person or message.remark or message.state
 
 
 def _lines(lanes: Sequence[LaneState], name: str, *, direction: str, at_ms: int) -> Iterator[Line]:
@@ -122,7 +112,7 @@ def _effect(state: LaneState, scope: Scope) -> str:
 
 
 def _by_link(state: LaneState, channel: Channel) -> Iterator[Line]:
-    """What this lane knows of the link itself: suspicion (R33), a canary that is out (R32), a drain that is not finished (R61)."""
+    """What this lane knows of the link: suspicion (R33), a canary that is out (R32), a drain that is not finished (R61)."""
     if channel.suspect_since_ms is not None:
         yield Line("suspect", channel.suspect_since_ms, None, f"{state.mode}: {channel.suspect_why}")
     if channel.canary_needed:

@@ -3,18 +3,28 @@
 The oracle of order reads facts only: what was published, granted and answered, and asks nothing of `lane.order`.
 """
 
-from hypothesis import HealthCheck, settings
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from lane import fold
 from lane.canonical import canonical
 from lane.due import due_facts
+from lane.grants import refusal
 from lane.state import LaneState, Message
 from lane.why import why
-from schemas.facts import Scope
+from schemas.facts import LaneFact, Scope
 from tests.unit.lane_story import Story
 
+ROOT = Path(__file__).parent.parent.parent
 SHIPMENTS = st.sampled_from(["A1", "A2", "A3"])
 BILLS = st.sampled_from(["H1", "H2", "H3"])
 TRIPS = st.sampled_from(["T1", "T2"])
@@ -285,6 +295,69 @@ class Lane(RuleBasedStateMachine):
                 channel.ready, channel.drained = [], []
             fold.apply(again, position, fact)
         assert canonical(self.story.state) == canonical(again)
+
+
+def _log(seed: int) -> list[tuple[int, LaneFact]]:
+    """A log of a few hundred facts from a seed: publish, close, open, send, answer, in no order worth the name."""
+    dice, story = Random(seed), Story("rail", drain="operator", rate_max_per_s=None)
+    story.take_lane()
+    keys: list[str] = []
+    for number in range(150):
+        key = f"m{number}"
+        match dice.randrange(6):
+            case 0:
+                story.trip(f"T{dice.randrange(4)}", *(f"A{each}" for each in dice.sample(range(9), 3)), key=key)
+            case 1:
+                story.release(f"R{number}", f"A{dice.randrange(9)}", key=key)
+            case 2:
+                story.arrival(f"T{dice.randrange(4)}", key=key)
+            case _:
+                story.cargo(f"A{dice.randrange(9)}", key=key, tenant=dice.choice(["acme", "zeta"]))
+        keys.append(key)
+        if dice.random() < 0.1:
+            dice.choice([story.declare, story.resolve, story.override])()
+        chosen = dice.sample(keys, min(len(keys), 5))
+        story.wait(1).intend(*chosen)
+        for each in (each for each in chosen if story[each].grant == story.position and dice.random() < 0.9):
+            story.concluded(each, dice.choice(["transmitted", "transmitted", "unknown", "not_taken"]))
+            story.answer(each, dice.choice(["captured", "captured", "rejected"]), code="E1")
+    return story.log
+
+
+def digest(seed: int) -> str:
+    """The SHA-256 of the state that a seed's log folds to."""
+    state = LaneState("rail")
+    for position, fact in _log(seed):
+        fold.apply(state, position, fact)
+    return sha256(canonical(state)).hexdigest()
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
+def test_i5_the_state_is_the_same_to_the_byte_under_any_hash_seed(hash_seed: str) -> None:
+    """I5a: no set and no dict of the fold lets Python's own salt in."""
+    code = "from tests.property.test_fold_machine import digest; print(digest(7))"
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert digest(7) == told.stdout.strip()
+
+
+@given(seed=st.integers(0, 2**32), cut=st.integers(0, 300))
+@settings(max_examples=15, deadline=None)
+def test_i5_a_log_folded_in_pieces_gives_the_same_bytes(seed: int, cut: int) -> None:
+    """I5a: reading the state in between, and asking `why`, leaves no trace."""
+    log = _log(seed)
+    whole, pieces = LaneState("rail"), LaneState("rail")
+    for position, fact in log:
+        fold.apply(whole, position, fact)
+    for position, fact in log[:cut]:
+        fold.apply(pieces, position, fact)
+    canonical(pieces)
+    for message in pieces.messages.values():
+        why(pieces, message, at_ms=pieces.now_ms + 10**9)
+        refusal(pieces, message, at_ms=pieces.now_ms + 10**9)
+    for position, fact in log[cut:]:
+        fold.apply(pieces, position, fact)
+    assert canonical(whole) == canonical(pieces)
 
 
 Lane.TestCase.settings = settings(

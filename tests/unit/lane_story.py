@@ -10,7 +10,7 @@ from lane import fold
 from lane.identity import wire_key
 from lane.moves import in_drain
 from lane.order import ARRIVALS, blocker
-from lane.state import ASIDE, NEVER, PENDING, STATES, Blocker, Finding, LaneState, Message
+from lane.state import ASIDE, NEVER, PENDING, STATES, Blocker, Drain, Finding, LaneState, Message
 from schemas.facts import (
     AnswerGiven,
     AnswersReceived,
@@ -195,11 +195,12 @@ class Story:
         policy = replace(self.state.policy, **changes).as_json()
         return self.say(PolicyAdopted(at_ms=self.at_ms, policy=policy, person="ann", reason="asked", source=self.source("desk")))
 
-    def replay(self, act: str, *, channel: str = "edi", rate_per_s: int | None = None, basis: int | None = None) -> Findings:
-        drain = self.state.channel(channel).drain
+    def replay(self, act: str, *, channel: str = "edi", rate_per_s: int | None = None, seen: Drain | None = None) -> Findings:
+        """An act on the replay of a channel; `seen` is the replay as the person saw it."""
+        drain = seen or self.state.channel(channel).drain
         assert drain is not None
         fact = ReplayChanged(
-            at_ms=self.at_ms, replay=drain.position, basis=drain.act if basis is None else basis, act=cast("Any", act),
+            at_ms=self.at_ms, replay=drain.position, basis=drain.act, act=cast("Any", act),
             rate_per_s=rate_per_s, person="ann", reason="asked",
         )  # fmt: skip
         return self.say(fact)

@@ -6,6 +6,7 @@ brings the wall clock and the boot clock.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
@@ -181,13 +182,11 @@ class Runner:
         if turn.boot_s < self.standing.may_grant_from_s or self._lags(turn):
             return
         while len(self.issues) < INTENTS_COUNT_MAX:
-            outstanding: dict[str, int] = {}
-            for issue in self.issues.values():
-                for message in issue.messages:
-                    if message.state == "held":
-                        outstanding[message.channel] = outstanding.get(message.channel, 0) + 1
-            messages = plan(self.view.state, at_ms=turn.at_ms, outstanding=outstanding)
-            if not messages or any(messages[0] in issue.messages for issue in self.issues.values()):
+            under_way = {message.position: message for issue in self.issues.values() for message in issue.messages}
+            outstanding = Counter(message.channel for message in under_way.values() if message.state == "held")
+            planned = plan(self.view.state, at_ms=turn.at_ms, outstanding=outstanding)
+            messages = [message for message in planned if message.position not in under_way]
+            if not messages:
                 return
             self.issue_count += 1
             issue = Issue(self.issue_count, turn.boot_s, messages)

@@ -15,6 +15,10 @@ START_WITHIN_S: Final = 60.0
 """A plain queue knows no deadline for a send's start."""
 
 
+END_WITHIN_S: Final = 10.0
+"""Longest wait for the transport's reply, as Tidegate's own."""
+
+
 def blast(messages: list[Message]) -> tuple[int, int]:
     """Send the messages first-in-first-out to an authority of their own; return its confirmed and its assumed rejects."""
     with running_authority() as authority:
@@ -39,6 +43,7 @@ async def _send_all(base_url: str, messages: list[Message]) -> None:
                     function=attributes.function,
                     keys=attributes.keys,
                     start_by_s=boot_clock_s() + START_WITHIN_S,
+                    within_s=END_WITHIN_S,
                 )
             )
     finally:

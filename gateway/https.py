@@ -177,7 +177,7 @@ class HttpsGateway:
         token = _ATTEMPT.set(attempt)
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
+                asyncio.timeout(min(self._timeout_s, transmission.within_s)),
                 self._open().post(
                     self._messages_url, data=transmission.payload, headers=headers, allow_redirects=False
                 ) as response,

@@ -294,6 +294,7 @@ class Runner:
             function=message.function,
             keys=attributes.keys,
             start_by_s=issued_s + self.view.state.policy.delta_ms / 1000,
+            within_s=self.view.state.policy.tau_ms / 1000,
         )
         return Send(("send", message.position, position), transmission)
 

@@ -32,6 +32,8 @@ class Transmission:
     keys: Mapping[str, Sequence[str]]
     start_by_s: float
     """Reading of the sender's boot clock (CLOCK_BOOTTIME, seconds) after which the send must not start any more (R41)."""
+    within_s: float
+    """*tau*: how long after its start the send has ended, one way or the other; a takeover waits that long (R43)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Answer:
 class Page:
     """One poll: the raw body to keep as evidence, the cursor it continues and the cursor it ends at.
 
-    `raw` is the bytes as they came where the page fits RESPONSES_PAGE_MAX; a longer page is cut and written anew as the same JSON.
+    `raw` is the bytes as they came where the page fits RESPONSES_PAGE_MAX; a longer page is cut and written anew as JSON.
     """
 
     raw: bytes

@@ -43,6 +43,7 @@ def cargo(wire_key: str, **changed: Any) -> Transmission:
         "function": "original",
         "keys": {"ccn": [wire_key]},
         "start_by_s": boot_clock_s() + 5.0,
+        "within_s": 10.0,
     }
     return Transmission(**{**values, **changed})
 

@@ -38,7 +38,8 @@ def any_town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
 
 
 def hold_a_backlog(built: Town) -> int:
-    """Close EDI, publish, and wait until everything is held."""
+    """Close EDI, publish, and wait until everything is held. Short timers, so that takeovers on Kafka need seconds (R43)."""
+    built.policy(delta_ms=1_000, tau_ms=2_000, ttl_ms=1_500)
     process = built.up("--in-flight-max", "16")
     built.bulletin(EDI_DOWN)
     built.until(lambda: bool(built.lane("highway").outages), "EDI to be down")

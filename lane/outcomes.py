@@ -100,7 +100,7 @@ def _status(state: LaneState, message: Message, given: StatusGiven, *, at_ms: in
         if message.state == "unknown":
             _transmitted(state, message, at_ms=at_ms)
         return []
-    if message.state == "unknown":
+    if message.state == "unknown" and message.code != "R53":
         _again(state, message, "CBSA does not know it: the same submission goes again (R51)", at_ms=at_ms)
         return []
     ask_person(state, message, "CBSA took it and does not know it now: ask TCCU, then settle it")

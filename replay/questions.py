@@ -68,7 +68,7 @@ class Questions:
                 self.out[message.position] = (message, message.grant)
                 yield Query(("query", message.position), wire_key(state.mode, message))
             else:
-                self._without_query(message)
+                self._without_query(message, answer_due=at_ms >= message.since_ms + state.policy.answer_due_ms)
         self.asked = {number: asked for number, asked in self.asked.items() if boot_s < asked.again_s + ASK_AGAIN_MAX_S}
 
     def complete(self, done: Done, *, boot_s: float) -> Iterator[Submission]:
@@ -115,11 +115,14 @@ class Questions:
         outcome = reply.outcome
         self.given.append(StatusGiven(message=message.position, grant=grant, known=known, outcome=outcome, evidence=evidence))
 
-    def _without_query(self, message: Message) -> None:
-        """R51: without a status query the same submission goes again if the gateway is idempotent, else a person decides."""
-        if message.state == "unknown" and self.idempotent:
+    def _without_query(self, message: Message, *, answer_due: bool) -> None:
+        """R51: without a status query the same submission goes again if the gateway is idempotent, else a person decides.
+
+        One that CBSA called a duplicate was taken: it never goes again, an answer to the first attempt is waited for (R53, R54).
+        """
+        if message.state == "unknown" and message.code != "R53" and self.idempotent:
             self.given.append(
                 StatusGiven(message=message.position, grant=message.grant, known=False, outcome=None, evidence=NEVER)
             )
-        else:
+        elif answer_due or not (message.state == "unknown" and message.code == "R53"):
             self.persons.append((message.position, "CBSA has not answered, and this gateway can't ask"))

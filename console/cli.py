@@ -6,6 +6,7 @@ Errors that a person can cause are one sentence on standard error that says what
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import typer
 
@@ -25,10 +26,13 @@ from console import (
 )
 from console.output import Exit, Stop, complain
 
-EPILOG = """\b
+EPILOG: Final = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing matched, 4 refused by policy or
 role, 5 held because the authority is unavailable, 6 partly done (see list),
 7 integrity check failed."""
+
+INTERRUPTED: Final = 130
+"""What shells expect of a program that Ctrl-C ended: 128 and the signal's number."""
 
 app = typer.Typer(
     name="tidegate",
@@ -71,12 +75,14 @@ def run(arguments: Sequence[str]) -> int:
         return int(stop.code)
     except typer.Abort:
         typer.echo("tidegate: stopped", err=True)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.DONE)
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes a sentence; what is no user's doing goes on
         return _told(error, as_json=as_json)
+    if code == INTERRUPTED:
+        typer.echo("tidegate: stopped; what was receipted or acknowledged stays", err=True)
     return int(code or Exit.DONE)
 
 

@@ -38,6 +38,8 @@ def authority(
     try:
         run_authority(host, port, AuthoritySettings(history_file=history, answer_latency_ms=answer_latency_ms), on_ready=ready)
     except OSError as exc:
+        if exc.filename is not None:
+            raise
         raise Stop(
             Exit.FAILED, f"the simulated authority can't run on {host} port {port} ({exc.strerror}); name another --port"
         ) from exc

@@ -137,6 +137,11 @@ class Rig:
         with self._opened() as log:
             return [log.codec.decode(record.value) for record in read_all(log.log, stream)]
 
+    def damage(self, stream: str) -> None:
+        """Let somebody else write into a stream what is no fact."""
+        with self._opened() as log:
+            log.log.append(stream, [Entry(b"no fact")])
+
     def denied(self) -> Sequence[ActDenied]:
         """What persons tried and were denied."""
         return [fact for fact in self.facts(DESK) if isinstance(fact, ActDenied)]

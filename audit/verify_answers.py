@@ -16,6 +16,9 @@ from schemas.streams import RESPONSES, Record
 POLLED: Final = b"ca.tidegate.responses.polled.v1"
 QUERIED: Final = b"ca.tidegate.status.answered.v1"
 
+SUBMISSION_DIGITS_MAX: Final = 18
+"""Most digits of a submission in a wire key; we number them from 2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -74,10 +77,23 @@ def named_by(wire_key: str | None) -> tuple[str, str, str, int] | None:
     """The mode, tenant, key and submission that a wire key names (R11), or None when it is none of ours."""
     mode, _, rest = (wire_key or "").partition("/")
     tenant, slash, last = rest.partition("/")
-    key, _, number = last.partition("~")
-    if not slash or "/" in last or (number and not (number.isascii() and number.isdigit())):
+    key, mark, number = last.partition("~")
+    counted = (
+        len(number) < SUBMISSION_DIGITS_MAX and number.isascii() and number.isdigit() and number[0] != "0" and int(number) > 1
+    )
+    if not slash or "/" in last or (mark and not counted):
         return None
-    return mode, unquote(tenant, errors="replace"), unquote(key, errors="replace"), int(number or 1)
+    names = unquote(tenant), unquote(key)
+    if (_escaped(names[0]), _escaped(names[1])) != (tenant, key):
+        return None
+    return mode, *names, int(number or 1)
+
+
+def _escaped(name: str) -> str:
+    """R11: `/`, `~`, `%` and whatever is not ASCII, percent-encoded."""
+    return "".join(
+        char if char.isascii() and char not in "/~%" else "".join(f"%{byte:02X}" for byte in char.encode()) for char in name
+    )
 
 
 def _fault(report: Report | None, record: Record, sentence: str) -> None:

@@ -61,15 +61,18 @@ class Gate:
         self.policy = policy
 
     def declare(self, fact: OutageDeclared) -> None:
-        """A notice says all that is closed by its incident now."""
-        self.notices[fact.incident] = Notice(fact.scopes)
+        """A notice says what its incident closes from here on; what it closed before and says no more stays closed (R30)."""
+        before = self.notices.get(fact.incident)
+        held = [scope for scope in before.standing() if self._closes_now(scope)] if before else []
+        kept = tuple(old for old in held if not any(self._includes(new, old) for new in fact.scopes))
+        self.notices[fact.incident] = Notice((*fact.scopes, *kept))
 
     def resolve(self, fact: OutageResolved) -> None:
         """*Resolved* ends its own incident."""
         self.notices.pop(fact.incident, None)
 
     def override(self, fact: ComponentOverridden) -> None:
-        """A person holds a component, or opens it against what covers it now; scheduled windows stand."""
+        """A person holds a component, or opens it against what covers it now; windows that have not begun stand."""
         by_hand = f"override-{fact.component}-{fact.direction}"
         if fact.to == "hold":
             self.notices[by_hand] = Notice((Scope(component=fact.component, direction=fact.direction, effect="unavailable"),))
@@ -77,7 +80,7 @@ class Gate:
         self.notices.pop(by_hand, None)
         for notice in self.notices.values():
             for number, scope in enumerate(notice.scopes):
-                if (scope.component, scope.direction) == (fact.component, fact.direction) and not scope.scheduled:
+                if (scope.component, scope.direction) == (fact.component, fact.direction) and _begun(scope, self.now_ms):
                     notice.over.add(number)
 
     def end_window(self, fact: WindowEnded) -> None:
@@ -96,7 +99,7 @@ class Gate:
         needs = self._needs(channel, "inbound")
         for incident, notice in self.notices.items():
             for scope in notice.standing():
-                begun = not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= at_ms
+                begun = _begun(scope, at_ms)
                 meant = not scope.tenants or tenant in scope.tenants
                 if scope.direction == "inbound" and scope.component in needs and scope.effect in closes and begun and meant:
                     return f"{scope.component} inbound was {scope.effect} by {incident}"
@@ -110,7 +113,7 @@ class Gate:
             and scope.component in needs
             and scope.effect in SILENCES
             and (not scope.tenants or tenant in scope.tenants)
-            and (not scope.scheduled or (scope.starts_ms or 0) <= self.now_ms)
+            and _begun(scope, self.now_ms)
             for notice in self.notices.values()
             for scope in notice.standing()
         )
@@ -128,8 +131,22 @@ class Gate:
         codes = self.policy.get("missing_codes", MISSING_CODES)
         return code in codes and resubmissions < self.policy.get("resubmissions_max", RESUBMISSIONS_MAX)
 
+    def _closes_now(self, scope: Scope) -> bool:
+        closes = CLOSES[self.policy.get("profile", "careful")]
+        return scope.direction == "inbound" and scope.effect in closes and _begun(scope, self.now_ms)
+
+    def _includes(self, new: Scope, old: Scope) -> bool:
+        """Whether a newer scope closes all that the older one closes, and ends no sooner by itself."""
+        tenants = not new.tenants or (bool(old.tenants) and set(old.tenants) <= set(new.tenants))
+        lasts = old.scheduled or not new.scheduled
+        return (new.component, new.direction) == (old.component, old.direction) and tenants and lasts and self._closes_now(new)
+
     def _needs(self, channel: str, direction: str) -> tuple[str, ...]:
         channels = self.policy.get("channels")
         if channels is None:
             return NEEDS.get(channel, ())
         return tuple(channels.get(channel, {}).get(direction, ()))
+
+
+def _begun(scope: Scope, at_ms: int) -> bool:
+    return not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= at_ms

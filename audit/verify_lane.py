@@ -10,8 +10,9 @@ from typing import Final
 from audit.reading import Progress
 from audit.verify_answers import QUERIED
 from audit.verify_gate import Gate
-from audit.verify_ledger import Ledger, Letter
+from audit.verify_ledger import Ledger
 from audit.verify_order import broken, overtaken
+from audit.verify_papers import Letter
 from audit.verify_report import Report
 from audit.verify_sources import Answers, DeskCopies, Marks, check_inbound, evidence_of, raw_inbound
 from eventlog.port import EventLog
@@ -32,6 +33,7 @@ from schemas.facts import (
     OutageDeclared,
     OutageResolved,
     Outcome,
+    PersonNeeded,
     PolicyAdopted,
     RulesAdopted,
     SendIntended,
@@ -101,23 +103,39 @@ class LaneCheck:
             case AnswersReceived():
                 if self.marks.continues(fact.source):
                     self._answers.check(fact, stream=self.stream, position=position)
-                    self._take_answers(fact)
-            case WindowEnded():
-                self.gate.end_window(fact)
-            case LaneTaken() | LaneReleased() | StillHere():
+                    self._take_answers(position, fact)
+            case (
+                LaneTaken() | LaneReleased() | StillHere() | SendIntended() | SendsConcluded() | StatusAnswered() | PersonNeeded()
+            ):
+                self._take_of_epoch(position, fact)
+            case _:
+                self._take_act(position, fact)
+
+    def _take_of_epoch(
+        self,
+        position: int,
+        fact: LaneTaken | LaneReleased | StillHere | SendIntended | SendsConcluded | StatusAnswered | PersonNeeded,
+    ) -> None:
+        """What the lane's holder writes; each such fact of the epoch in force is a sign of life (R43)."""
+        holds = fact.epoch == self.lease.epoch
+        match fact:
+            case LaneTaken():
                 self._take_lease(position, fact)
+            case LaneReleased():
+                self.lease.released = self.lease.released or holds
             case SendIntended():
                 self._take_intent(position, fact)
+                holds = holds and not self.lease.released
             case SendsConcluded():
-                self._seen_of(fact.epoch, position)
                 for outcome in fact.outcomes:
                     self._take_outcome(position, fact, outcome)
             case StatusAnswered():
-                self._seen_of(fact.epoch, position)
                 for given in fact.answers:
-                    self._take_status(position, given)
+                    self._take_status(position, given, counts=holds)
             case _:
-                self._take_act(position, fact)
+                pass
+        if holds:
+            self.lease.last = position
 
     def close(self) -> None:
         """V8: what was taken from [inbound] is a message, a duplicate, a conflict or a refusal, and each message has a state."""
@@ -168,27 +186,20 @@ class LaneCheck:
                     )
                     self._report.fault("V0", self.stream, position, sentence)
 
-    def _take_answers(self, fact: AnswersReceived) -> None:
+    def _take_answers(self, position: int, fact: AnswersReceived) -> None:
         for given in fact.answers:
             known = self.ledger.by_key.get((given.tenant, given.key))
             if known is not None:
                 letter = known[0]
-                self.ledger.answer(letter, given, goes_again=self.gate.goes_again(given.code, letter.resubmissions))
+                again = self.gate.goes_again(given.code, letter.resubmissions)
+                self.ledger.answer(position, letter, given, may_go_again=again)
 
-    def _take_lease(self, position: int, fact: LaneTaken | LaneReleased | StillHere) -> None:
-        """R43: a taking is effective when what it rests on holds; a release and a sign of life are of the epoch in force."""
-        if isinstance(fact, LaneTaken):
-            rests = self.lease.released or fact.basis in ("dead", "silent")
-            rests = rests and not (fact.basis == "silent" and self.lease.last >= fact.seen)
-            if fact.epoch == self.lease.epoch + 1 and rests:
-                self.lease = Lease(fact.epoch, released=False, last=position)
-        elif fact.epoch == self.lease.epoch:
-            self.lease.last = position
-            self.lease.released = self.lease.released or isinstance(fact, LaneReleased)
-
-    def _seen_of(self, epoch: int, position: int) -> None:
-        if epoch == self.lease.epoch:
-            self.lease.last = position
+    def _take_lease(self, position: int, fact: LaneTaken) -> None:
+        """R43: a taking is effective when it is of the next epoch and what it rests on holds."""
+        rests = self.lease.released or fact.basis in ("dead", "silent")
+        rests = rests and not (fact.basis == "silent" and self.lease.last >= fact.seen)
+        if fact.epoch == self.lease.epoch + 1 and rests:
+            self.lease = Lease(fact.epoch, released=False, last=position)
 
     def _take_intent(self, position: int, fact: SendIntended) -> None:
         """Note for each named message what speaks against a grant here: V3, V4, V5 and V6."""
@@ -197,7 +208,6 @@ class LaneCheck:
         self.intents[position] = intent
         if not in_force:
             return
-        self.lease.last = position
         for number in fact.messages:
             letter = self.ledger.letters.get(number)
             if letter is None:
@@ -212,7 +222,7 @@ class LaneCheck:
 
     def _against(self, letter: Letter, *, at_ms: int) -> list[tuple[str, str]]:
         found = []
-        if letter.state != "waits":
+        if letter.state != "waits" and not letter.unsure and letter.unasked == -1:
             found.append(("V4", f"it was {letter.state} already, and is sent again without a word on what became of it"))
         held = self.gate.held_by(letter.channel, letter.tenant, at_ms=at_ms)
         if held is not None:
@@ -239,11 +249,11 @@ class LaneCheck:
         if not intent.in_force:
             sentence = f"{letter} was put on the wire by an intent of epoch {intent.epoch}, which did not hold the lane there"
             self._report.fault("V4", self.stream, outcome.grant, sentence)
-        if outcome.grant <= letter.concluded:
+        if outcome.grant <= letter.concluded or fact.epoch != intent.epoch:
             return
         if outcome.result != "expired":
             self._tell(letter, outcome.grant, intent, at_ms=fact.at_ms)
-        self.ledger.conclude(letter, outcome)
+        self.ledger.conclude(letter, outcome, late=intent.epoch != self.lease.epoch)
 
     def _no_message(self, position: int, outcome: Outcome) -> None:
         first = self.ledger.again.get(outcome.message)
@@ -262,7 +272,7 @@ class LaneCheck:
         if self.gate.held_by(letter.channel, letter.tenant, at_ms=max(at_ms, intent.at_ms)) is not None:
             self.sent_while_held += 1
 
-    def _take_status(self, position: int, given: StatusGiven) -> None:
+    def _take_status(self, position: int, given: StatusGiven, *, counts: bool) -> None:
         """V7: a status answer is stored as it is told; then it takes effect."""
         self._report.checked("V7")
         letter = self.ledger.letters.get(given.message)
@@ -283,12 +293,14 @@ class LaneCheck:
                     sentence = f"the status answer at {given.evidence} of [responses] says something else"
         if sentence:
             self._report.fault("V7", self.stream, position, sentence)
-        if letter is not None:
+        if letter is not None and counts:
             self.ledger.status(letter, given)
 
     def _take_act(self, position: int, fact: Fact) -> None:
         """What persons and time do to messages."""
         match fact:
+            case WindowEnded():
+                self.gate.end_window(fact)
             case GraceElapsed():
                 for letter in self._letters(fact.messages):
                     letter.grace = True
@@ -296,15 +308,22 @@ class LaneCheck:
                 for letter in self._letters(fact.messages):
                     self.ledger.settle_in(letter)
             case MessageWithdrawn():
-                self.ledger.withdraw(position, fact)
+                self.ledger.withdraw(position, fact, flying=self._flying(fact.message))
             case MessageFiled():
-                self.ledger.file(position, fact)
+                self.ledger.file(position, fact, flying=self._flying(fact.message))
             case MessageSettled():
-                self.ledger.settle(position, fact)
+                self.ledger.settle(position, fact, flying=self._flying(fact.message))
             case CaptureRevoked():
-                self.ledger.revoke(position, fact)
+                self.ledger.revoke(position, fact, flying=self._flying(fact.message))
             case _:
                 pass
+
+    def _flying(self, number: int) -> bool:
+        """Whether a grant of the epoch in force may lack its outcome: an act on what is in flight is void (R41)."""
+        letter = self.ledger.letters.get(number)
+        if letter is None or not letter.open():
+            return False
+        return self.intents[letter.intended].epoch == self.lease.epoch
 
     def _letters(self, numbers: tuple[int, ...]) -> list[Letter]:
         return [self.ledger.letters[number] for number in numbers if number in self.ledger.letters]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from audit.verify_gate import Gate
-from audit.verify_ledger import NEVER, ON_THE_WIRE, Letter, Paper
+from audit.verify_papers import NEVER, Letter, Paper
 
 CHAIN_COUNT_MAX: Final = 1_000
 """Most shipments that a chain of previous CCNs is followed over: consolidation has a handful of tiers."""
@@ -38,16 +38,16 @@ def broken(letter: Letter, *, mode: str, gate: Gate) -> Iterator[str]:
             continue
         if paper.on_file or (provisional and paper.settled()):
             continue
-        due = paper.original_due()
+        due = paper.original_due(before=letter.place if rule == "R13" else None)
         if due is not None:
             yield f"{WORDS[rule]} ({rule}): {paper} was received as {due.key} (at {due.position}) and was not on file"
         elif named and not letter.grace and not gate.sends_without_missing():
             yield f"{WORDS[rule]} ({rule}): {paper} was never seen and its grace had not elapsed"
     for earlier in letter.paper.letters:
-        if earlier.state in ON_THE_WIRE and earlier.place < letter.place and not (provisional and earlier.settled):
+        if earlier.on_the_wire() and earlier.place < letter.place and not (provisional and earlier.settled):
             yield f"{WORDS['R13']} (R13): {earlier.key} (at {earlier.position}) was on its way without a verdict"
     if letter.function != "cancel" and mode in IMPORT and letter.kind in ("conveyance", "close"):
-        yield from _same_group(letter)
+        yield from _same_group(letter, provisional=provisional)
 
 
 def overtaken(letter: Letter, *, grant: int, mode: str) -> Iterator[tuple[Letter, str]]:
@@ -92,7 +92,8 @@ def _before(letter: Letter, *, mode: str) -> Iterator[tuple[str, Paper, bool]]:
         yield from (("E4", paper, True) for paper in letter.listed)
         aboard = _aboard(letter)
         yield from (("E4", paper, False) for paper in aboard)
-        yield from (("E5", release, False) for paper in aboard for release in paper.namers if release.kind == "release")
+        releases = (each for paper in aboard for each in paper.namers if each.kind == "release" and each.names(paper))
+        yield from (("E5", release, False) for release in releases)
 
 
 def _conveyances(letter: Letter) -> Iterator[Paper]:
@@ -104,27 +105,33 @@ def _conveyances(letter: Letter) -> Iterator[Paper]:
         if paper in seen or paper.kind != "shipment":
             continue
         seen[paper] = None
-        ahead.extend(paper.related() if paper.house_bill else ())
+        ahead.extend(_related(paper) if paper.house_bill else ())
     for paper in seen:
-        yield from (each for each in (*paper.namers, *paper.related()) if each.kind == "conveyance")
+        yield from (each for each in paper.namers if each.kind == "conveyance" and each.names(paper))
+        yield from (each for each in _related(paper) if each.kind == "conveyance")
+
+
+def _related(paper: Paper) -> list[Paper]:
+    return [each for letter in paper.speakers() for each in letter.related]
 
 
 def _aboard(letter: Letter) -> list[Paper]:
     """The shipments on an arriving conveyance: those the arrival or the trip lists, and those that name the conveyance."""
     aboard = dict.fromkeys(letter.listed)
     for conveyance in letter.related:
-        aboard.update(dict.fromkeys(conveyance.listed()))
-        aboard.update(dict.fromkeys(paper for paper in conveyance.namers if paper.kind == "shipment"))
+        aboard.update(dict.fromkeys(paper for speaker in conveyance.speakers() for paper in speaker.listed))
+        aboard.update(dict.fromkeys(each for each in conveyance.namers if each.kind == "shipment" and each.names(conveyance)))
     return list(aboard)
 
 
-def _same_group(letter: Letter) -> Iterator[str]:
+def _same_group(letter: Letter, *, provisional: bool) -> Iterator[str]:
     """E11: a trip or close that names the same, or lets go of it, and is on its way without a verdict."""
     for paper in letter.listed:
         for other in paper.namers:
             if other.kind != letter.paper.kind or other is letter.paper:
                 continue
             for earlier in other.letters:
-                touches = paper in earlier.listed or paper in other.file_listed
-                if touches and earlier.place < letter.place and earlier.state in ON_THE_WIRE:
+                touches = paper in earlier.listed or other.names(paper)
+                done = provisional and earlier.settled
+                if touches and earlier.place < letter.place and earlier.on_the_wire() and not done:
                     yield f"{WORDS['E11']} (E11): {earlier.key} (at {earlier.position}) names {paper} and had no verdict"

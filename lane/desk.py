@@ -146,9 +146,8 @@ def _notice(state: DeskState, position: int, fact: BulletinRead) -> tuple[Findin
         sentence = f"{fact.number} was resolved and is said to be {fact.state} now: held until a person has looked"
         state.tasks[position] = Task(position, fact.at_ms, sentence)
         findings = (*findings, Finding("R30", sentence))
-    components = frozenset((scope.component, scope.direction) for scope in fact.scopes)
-    if known is not None:
-        components |= known.components
+    said = frozenset((str(scope.component), str(scope.direction)) for scope in fact.scopes)
+    components = said | (known.components if known else frozenset())
     incident = _incident(fact, position, components)
     incident.seen |= known.seen if known else set()
     state.incidents[fact.number] = incident

@@ -43,6 +43,8 @@ def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
         waits = canary is not None and canary.state == "transmitted" and canary.answered_ms is None
         if canary is not None and waits and at_ms >= (canary.transmitted_ms or 0) + state.policy.canary_wait_ms:
             yield canary
+    if not state.awaiting:
+        return
     bad = {name for name in state.policy.channels if outbound_bad(state, name)}
     for message in state.awaiting.values():
         sent_ms = message.transmitted_ms or 0
@@ -55,6 +57,8 @@ def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
 
 def _graces(state: LaneState, at_ms: int) -> Iterator[int]:
     """Messages that have waited long enough for a missing predecessor, on channels that are open (R22)."""
+    if not state.missing:
+        return
     shut = {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=at_ms))}
     for message in state.missing.values():
         if message.channel not in shut and grace_due_ms(state, message) <= at_ms:
@@ -64,7 +68,7 @@ def _graces(state: LaneState, at_ms: int) -> Iterator[int]:
 def _settled(state: LaneState, at_ms: int) -> Iterator[int]:
     """Transmitted messages that have settled while answers on their channel are missing or late (R23)."""
     settling_ms = state.policy.settling_ms
-    if settling_ms is None:
+    if settling_ms is None or not state.awaiting:
         return
     bad = {name for name in state.policy.channels if outbound_bad(state, name)}
     for message in state.awaiting.values():

@@ -43,7 +43,7 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
         return _again(state, fact, known)
     message = _message(state, position, fact)
     state.by_key[fact.tenant, fact.key] = (message, fact.sha256, fact.attributes_sha256)
-    remark = _take_place(state, message, fact)
+    remark, left = _take_place(state, message, fact)
     late = _late_predecessor(state, message)
     enter(state, message)
     disturb(state, message.doc)
@@ -55,8 +55,8 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
         touch(state, message.doc)
         if message.blocker is None and not message.unblocked:
             refresh(state, message)
-    if message.corrects is not None:
-        let_go(state, message.corrects)
+    if left is not None:
+        let_go(state, left)
     if message.state == "parked":
         state.verdicts[fact.source.position] = Verdict("parked", message.remark)
         return (*late, Finding(message.code, message.remark, position))
@@ -135,33 +135,34 @@ def _named_documents(state: LaneState, fact: MessageReceived) -> tuple[tuple[Doc
             return (), ()
 
 
-def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> str:
-    """Give a replacement or a correction the named message's place (R13); the sentence why not, or nothing."""
+def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> tuple[str, Message | None]:
+    """Give a replacement or a correction the named message's place (R13).
+
+    Returns the sentence why not, or the message that leaves its place.
+    """
     name = fact.corrects or fact.replaces
     if name is None:
-        return ""
+        return "", None
     known = state.by_key.get((fact.tenant, name))
     if known is None:
-        return f"it names {name}, which was never published here; publish without it or name the right key"
+        return f"it names {name}, which was never published here; publish without it or name the right key", None
     target = known[0]
     if fact.corrects is not None:
         if target.state not in ASIDE or target.corrected_by is not None:
-            return f"it corrects {name}, which is {target.state}; only a rejected or parked message can be corrected"
+            return f"it corrects {name}, which is {target.state}; only a rejected or parked message can be corrected", None
         message.place = target.place
         message.corrects, target.corrected_by = target, message
         ask_person(state, target, "")
         state.troubled.pop(target.position, None)
-        return ""
+        return "", target
     if target.doc is not message.doc:
-        return (
-            f"it replaces {name}, which is another document ({target.doc}); withdraw that one and publish this without replaces"
-        )
+        other = f"it replaces {name}, which is another document ({target.doc})"
+        return f"{other}; withdraw that one and publish this without replaces", None
     if target.touched or target.state not in ("held", "parked"):
-        return f"it replaces {name}, which is {target.state} and may be at CBSA already; publish a change instead"
+        return f"it replaces {name}, which is {target.state} and may be at CBSA already; publish a change instead", None
     message.place = target.place
     move(state, target, "replaced", at_ms=state.now_ms, remark=f"replaced by {message.key}")
-    let_go(state, target)
-    return ""
+    return "", target
 
 
 def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]:

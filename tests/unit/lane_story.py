@@ -183,8 +183,8 @@ class Story:
 
     def override(self, component: str = "edi", *, to: str = "open", direction: str = "inbound") -> Findings:
         fact = ComponentOverridden(
-            at_ms=self.at_ms, component=cast("Any", component), direction=cast("Any", direction), to=cast("Any", to), person="ann",
-            reason="phone", basis=NEVER, source=self.source("desk"),
+            at_ms=self.at_ms, component=cast("Any", component), direction=cast("Any", direction), to=cast("Any", to),
+            person="ann", reason="phone", basis=NEVER, source=self.source("desk"),
         )  # fmt: skip
         return self.say(fact)
 
@@ -335,4 +335,6 @@ def _assert_message(state: LaneState, message: Message) -> None:
     assert not message.unblocked or (message.state == "held" and message.blocker is None)
     if message.state == "held" and not message.unblocked:
         assert message.blocker is not None
-        assert blocker(state, message, at_ms=state.now_ms) is not None, f"{message} may go and was forgotten"
+        found = blocker(state, message, at_ms=state.now_ms)
+        assert found is not None, f"{message} may go and was forgotten"
+        assert found.kind != "missing" or message.blocker.kind == "missing", f"{message} would never get its grace"

@@ -1,5 +1,7 @@
 """R40 to R44: who may grant, what an intent grants, caps and rate, and what a new holder finds."""
 
+from typing import Any
+
 import pytest
 
 from lane.policy import Policy
@@ -7,7 +9,7 @@ from schemas.facts import LaneTaken, SendIntended, StillHere
 from tests.unit.lane_story import Story, rules
 
 
-def _ready(count: int, **policy: object) -> tuple[Story, list[str]]:
+def _ready(count: int, **policy: Any) -> tuple[Story, list[str]]:
     story = Story(**policy)
     keys = [f"A{number}" for number in range(count)]
     for key in keys:

@@ -110,6 +110,20 @@ def test_r12_the_latest_by_grant_says_whether_a_document_is_on_file() -> None:
     assert not story["A1"].doc.on_file
 
 
+def test_r12_a_late_capture_does_not_undo_a_later_cancel() -> None:
+    """R12: by grant: the original was granted before the cancel, though its answer comes after it."""
+    story = Story()
+    story.cargo("A1")
+    story.intend("A1")
+    story.concluded("A1", "not_taken")
+    story.withdraw("A1")
+    story.cargo("A1", key="cancel", function="cancel")
+    story.wait(600).grace_elapsed("cancel")
+    story.done("cancel")
+    story.captured("A1")
+    assert ("captured", False) == (story.is_("A1"), story["A1"].doc.on_file)
+
+
 def test_r12_whoever_filed_it_the_document_is_on_file() -> None:
     """R12: another tenant's cargo carries this tenant's trip."""
     story = Story()
@@ -187,6 +201,14 @@ def test_r14_a_change_on_its_way_leaves_no_room_for_an_original() -> None:
     story.wait(600).grace_elapsed("change")
     story.intend("change")
     assert ["R14"] == rules(story.cargo("A1"))
+
+
+def test_r13_a_change_does_not_pass_a_change() -> None:
+    """R13: only an original passes."""
+    story = Story()
+    story.cargo("A1", key="c1", function="change")
+    story.cargo("A1", key="c2", function="change")
+    assert ("R22", "R13") == (story.waits("c1"), story.waits("c2"))
 
 
 def test_r13_a_replacement_takes_the_place_of_what_it_replaces() -> None:

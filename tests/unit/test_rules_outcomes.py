@@ -374,6 +374,13 @@ def test_r57_what_had_its_verdict_goes_again_as_a_new_filing(state: str, submiss
     assert submission == story["A1"].submission
 
 
+def test_r57_what_a_person_settled_to_held_can_be_withdrawn() -> None:
+    """R15, R57: the person has said that nothing of it is at CBSA."""
+    story = _in("unknown")
+    story.settle("A1", "held")
+    assert () == story.withdraw("A1")
+
+
 def test_r57_contradicting_answers_are_settled_and_the_document_follows() -> None:
     """R52, R57: captured, then rejected; the person believes the reject."""
     story = _in("captured")

@@ -104,12 +104,8 @@ def test_r6_a_window_does_not_end_before_its_time() -> None:
     story.declare(ends_s=60)
     found = story.say(WindowEnded(at_ms=T0 + 59_999, incident="TCC1", ends_ms=T0 + 60_000))
     assert [("R6", True)] == [(each.rule, each.void) for each in found]
-    assert ["R31"] == rules(_after_cargo(story))
-
-
-def _after_cargo(story: Story) -> tuple[object, ...]:  # type: ignore[type-arg]
     story.cargo("A1")
-    return story.intend("A1")
+    assert ["R31"] == rules(story.intend("A1"))
 
 
 def test_r6_time_in_a_lane_only_runs_forward() -> None:

@@ -67,14 +67,15 @@ def front(doc: Document) -> Iterator[Message]:
 def would_be_on_file(doc: Document, before: Message) -> bool:
     """Whether the document is on file once everything that stands before that message in its queue is captured (R14).
 
-    A change that waits for an original is no sign of one.
+    A change is no sign of an original, not even one that is on its way: CBSA may well reject it for want of one. An original
+    behind it waits and is judged again at its turn.
     """
     on_file = doc.on_file
     for message in doc.queue:
         if message is before:
             break
-        if on_file or message.function != "change" or message.state != "held":
-            on_file = message.function != "cancel"
+        if message.function != "change":
+            on_file = message.function == "original"
     return on_file
 
 

@@ -194,13 +194,29 @@ def test_r13_an_original_does_not_pass_a_cancel() -> None:
     assert story["A1"].doc.on_file
 
 
-def test_r14_a_change_on_its_way_leaves_no_room_for_an_original() -> None:
-    """R12, R14: a change that went without its original, once captured, leaves the document on file: somebody has filed it."""
+def test_r14_an_original_behind_a_change_on_its_way_is_judged_at_its_turn() -> None:
+    """R12, R14: once the change is captured, somebody else has filed the document, and the original is a second one."""
     story = Story()
     story.cargo("A1", key="change", function="change")
     story.wait(600).grace_elapsed("change")
     story.intend("change")
-    assert ["R14"] == rules(story.cargo("A1"))
+    assert [] == rules(story.cargo("A1"))
+    story.transmitted("change")
+    story.captured("change")
+    assert "parked" == story.is_("A1")
+
+
+def test_r14_an_original_goes_when_the_change_before_it_is_rejected_for_want_of_it() -> None:
+    """R14, R55: parked at receipt it would have waited for a person, and the change for ever for it (found by a seed)."""
+    story = Story()
+    story.cargo("A1", key="change", function="change")
+    story.wait(600).grace_elapsed("change")
+    story.intend("change")
+    story.cargo("A1")
+    story.transmitted("change")
+    story.rejected("change", code="NOF")
+    story.done("A1")
+    assert ("captured", None) == (story.is_("A1"), story.waits("change"))
 
 
 def test_r13_a_change_does_not_pass_a_change() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.options import AsJson, Bootstrap, DataDir, Person, ReasonNeeded
+from console.options import AsJson, Bootstrap, DataDir, Person, PersonUnkept, ReasonNeeded, ReasonUnkept
 from console.output import Exit, Stop, at_ms_of, counted, moment, table, utc
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def add(
     received: Annotated[
         str | None, typer.Option("--received", metavar="TIME", help="When it came, RFC 3339 (default: now).")
     ] = None,
-    person: Person = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Not kept: the notice is the evidence.")] = None,
+    person: PersonUnkept = None,
+    reason: ReasonUnkept = None,
     as_json: AsJson = False,
     data: DataDir = None,
     kafka: Bootstrap = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
-from console.options import AsJson, Bootstrap, DataDir, Person
+from console.options import AsJson, Bootstrap, DataDir, PersonUnkept, ReasonUnkept
 from console.output import ROWS_MAX, Exit, Stop, counted, table
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def publish(
     not_after: Annotated[str | None, typer.Option("--not-after", metavar="TIME", help="Stale after it.")] = None,
     occurred_at: Annotated[str | None, typer.Option("--occurred-at", metavar="TIME", help="When an arrival happened.")] = None,
     wait_s: Annotated[float, typer.Option("--wait", metavar="S", min=0, max=WAIT_S_MAX, help="Wait so long for verdicts.")] = 0.0,
-    person: Person = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Not kept: the record names tenant and key.")
-    ] = None,
+    person: PersonUnkept = None,
+    reason: ReasonUnkept = None,
     as_json: AsJson = False,
     data: DataDir = None,
     kafka: Bootstrap = None,
@@ -151,13 +149,16 @@ def _one(raw: BinaryIO, fields: dict[str, Any]) -> "Line":
     from schemas.messages import PAYLOAD_BYTES_MAX, MessageUnreadable, parse_attributes
 
     payload = raw.read(PAYLOAD_BYTES_MAX + 1)
+    digest = sha256(payload)
+    while more := raw.read(PAYLOAD_BYTES_MAX):
+        digest.update(more)
     said: Message | MessageUnreadable
     try:
         said = Message(parse_attributes(fields), payload)
         check_publishable(said.attributes, payload)
     except MessageUnreadable as exc:
         said = exc
-    return Line(1, sha256(payload).hexdigest(), said)
+    return Line(1, digest.hexdigest(), said)
 
 
 class Publishing:

@@ -1,5 +1,6 @@
 """What `publish` and `bulletin` promise a person and a program."""
 
+import hashlib
 import io
 import json
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.messages import PAYLOAD_BYTES_MAX
 from schemas.streams import DESK
 from tests.cli_rig import EDI_DOWN, RECEIVED, Rig, cargo
 
@@ -148,3 +150,14 @@ def test_people_get_a_table_without_colour_that_fits_100_columns(rig: Rig) -> No
     assert "durable, do not resend" in said.out
     assert "\x1b" not in said.out
     assert 100 >= max(map(len, said.out.splitlines()))
+
+
+def test_what_is_too_large_is_named_by_the_hash_of_all_its_bytes(rig: Rig) -> None:
+    """R2: the refusal carries the hash of the bytes as they came, so that their sender can find them again."""
+    payload = "x" * (PAYLOAD_BYTES_MAX + 1_000)
+    file = rig.file("large.edi", payload)
+    said = rig.type("publish", file, "--mode", "air", "--kind", "other", "--tenant", "acme", "--key", "k1")
+    assert 4 == said.code
+    assert [("payload_too_large", hashlib.sha256(payload.encode()).hexdigest())] == [
+        (fact.code, fact.sha256) for fact in rig.turned_away()
+    ]

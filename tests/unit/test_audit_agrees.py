@@ -28,7 +28,7 @@ from schemas.facts import (
 from schemas.streams import DESK, Entry
 from tests.audit_world import World
 
-SEEDS_COUNT = 24
+SEEDS_COUNT = 10
 STEPS_COUNT = 400
 RESULTS: dict[SendResult, int] = {"transmitted": 6, "unknown": 2, "expired": 1, "not_taken": 1, "slow_down": 1, "refused": 1}
 OUTCOMES: dict[AnswerOutcome, int] = {"captured": 5, "rejected": 2, "duplicate": 1, "notice": 1}

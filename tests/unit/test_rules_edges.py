@@ -246,3 +246,15 @@ def test_e4_a_trip_on_file_that_lets_cargo_go_frees_the_arrival() -> None:
     story.trip("T", key="change", function="change")
     story.done("change")
     assert story["arrival T"].unblocked
+
+
+def test_e4_a_second_trip_that_is_parked_puts_nothing_aboard() -> None:
+    """R12, I3d: what is on file says what is on the trip, not what a person has yet to look at."""
+    story = Story("rail", missing="send")
+    story.trip("T")
+    story.done("T")
+    story.cargo("A9")
+    story.trip("T", "A9", key="second")
+    story.arrival("T")
+    assert "parked" == story.is_("second")
+    assert story.waits("arrival T") is None

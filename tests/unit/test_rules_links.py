@@ -147,6 +147,18 @@ def test_r32_a_paused_replay_does_not_keep_a_new_arrival_from_being_the_canary()
     assert () == story.intend("arrival B1")
 
 
+def test_r32_what_is_not_the_paused_replays_is_a_better_canary_than_an_arrival() -> None:
+    """R32, R61: others flow, so another message is sendable."""
+    story = Story("rail", drain="operator")
+    story.declare()
+    story.cargo("A1")
+    story.override()
+    story.cargo_arrival("B1", inland=False)
+    story.cargo("B2")
+    assert ["R32"] == rules(story.intend("arrival B1"))
+    assert () == story.intend("B2")
+
+
 def test_r32_channels_for_persons_have_no_canary() -> None:
     """R32: a clerk sees for himself."""
     story = Story()

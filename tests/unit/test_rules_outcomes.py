@@ -321,6 +321,7 @@ def test_r56_a_revoked_capture_is_held_again_as_the_next_submission() -> None:
     story.done("A1")
     story.revoke("A1")
     assert ("held", 2, False) == (story.is_("A1"), story["A1"].submission, story["A1"].doc.on_file)
+    assert not story["T"].unblocked
     assert ["E1"] == rules(story.intend("T"))
     story.done("A1", "T")
 

@@ -1,7 +1,8 @@
 """Who a message is and where it stands: R10 to R15; must not know outages, leases or the wire."""
 
+import re
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from lane.late import successors
 from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
@@ -11,6 +12,9 @@ from schemas.facts import MessageReceived, MessageRefused
 
 FIRST_REPEAT: Final = 2
 """The first submission that is numbered in a wire key: the first of all has none (R11)."""
+
+SUBMISSION_WORDS: Final = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+"""A submission's number in a wire key: bounded, for it is read from what CBSA's end says."""
 
 PERCENT: Final = {"/": "%2F", "~": "%7E", "%": "%25"}
 
@@ -28,7 +32,7 @@ def parse_wire_key(text: str) -> tuple[str, str, str, int] | None:
         return None
     mode, tenant, last = parts
     base, mark, number = last.partition("~")
-    if mark and not (number.isascii() and number.isdigit() and int(number) >= FIRST_REPEAT and number[0] != "0"):
+    if mark and not (SUBMISSION_WORDS.fullmatch(number) and int(number) >= FIRST_REPEAT):
         return None
     names = unquote(tenant), unquote(base)
     if (_escaped(names[0]), _escaped(names[1])) != (tenant, base):
@@ -177,5 +181,8 @@ def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]
 
 
 def _escaped(text: str) -> str:
-    out = "".join(PERCENT.get(char, char) for char in text)
-    return "".join(char if char.isascii() else "".join(f"%{byte:02X}" for byte in char.encode()) for char in out)
+    """Percent-encode what would end a part, what is not ASCII, and spaces at the ends, which no header carries."""
+    inner = text.strip(" ")
+    edge = "%20" * (len(text) - len(text.lstrip(" "))), "%20" * (len(text) - len(text.rstrip(" ")))
+    out = "".join(PERCENT.get(char, char) for char in inner)
+    return edge[0] + "".join(char if char.isascii() else quote(char) for char in out) + (edge[1] if inner else "")

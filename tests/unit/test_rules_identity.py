@@ -365,3 +365,18 @@ def test_r15_a_withdrawn_correction_leaves_the_corrected_one_to_a_person_again()
     story.withdraw("A1b")
     assert [story["A1"]] == list(story.state.troubled.values())
     assert () == story.settle("A1", "held")
+
+
+@pytest.mark.parametrize("key", [" ends ", "  ", "a b", "é/~%", "~2"])
+def test_r11_a_wire_key_survives_a_header_and_is_read_back(key: str) -> None:
+    """R11: no header carries spaces at its ends; what CBSA sends back names the message exactly."""
+    story = Story()
+    story.cargo("A1", key=key)
+    wire = wire_key("highway", story[key])
+    assert (wire.strip(), True) == (wire, wire.isascii())
+    assert ("highway", "acme", key, 1) == parse_wire_key(wire)
+
+
+def test_r11_a_submission_of_thousands_of_digits_is_nobodys() -> None:
+    """R11, I12: what CBSA's end says is bounded before it is read as a number."""
+    assert parse_wire_key("highway/acme/k~" + "9" * 5_000) is None

@@ -246,8 +246,8 @@ class Process:
             case CatchUp():
                 self._later(soon, lambda: self._catch_up(running, submission, clockwork.log.end(submission.stream)))
             case Lock():
-                result = LockResult(True, None) if self.locks is None else self.locks.take(self.name, submission.holder)
-                self._later(soon, lambda: self._finish(running, tag, result))
+                lock = LockResult(True, None) if self.locks is None else self.locks.take(self.name, submission.holder)
+                self._later(soon, lambda: self._finish(running, tag, lock))
             case Send():
                 generation = self.generation
                 self.authority.send(

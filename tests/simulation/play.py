@@ -1,4 +1,4 @@
-"""One seed, one story: providers, outages, crashes; then calm, and what must hold: `python -m tests.simulation.play --seeds 99`."""
+"""One seed, one story: providers, outages, crashes, then calm, and what must hold (`python -m tests.simulation.play --help`)."""
 
 import argparse
 import hashlib
@@ -15,12 +15,12 @@ from lane.policy import Policy
 from lane.state import LaneState, Message
 from lane.why import why
 from schemas.cloudevents import to_headers
-from schemas.codec import Codec, encode, schema_entries
+from schemas.codec import encode, schema_entries
 from schemas.facts import PolicyAdopted
 from schemas.messages import Attributes, parse_attributes
 from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, inbound
 from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.clockwork import EPOCH_MS, Clockwork, Locks, Process
+from tests.simulation.clockwork import CODEC, EPOCH_MS, Clockwork, Locks, Process
 
 FAULTS_S = 300.0
 """Virtual seconds of faults."""
@@ -28,6 +28,7 @@ FAULTS_S = 300.0
 CALM_S = 3_600.0
 """Virtual seconds after which everything that can end has ended."""
 
+SCHEMA_ENTRIES = schema_entries()
 ENDED = ("captured", "rejected", "parked", "withdrawn", "replaced", "filed")
 
 
@@ -49,7 +50,7 @@ def play(seed: int) -> Outcome:
     authority = SimulatedAuthority(clockwork)
     mode = rng.choice(("highway", "highway", "rail", "air", "marine"))
     clockwork.calm = True
-    clockwork.log.append(SCHEMAS, schema_entries())
+    clockwork.log.append(SCHEMAS, SCHEMA_ENTRIES)
     policy = Policy(rate_max_per_s=None, missing_wait_ms=60_000, answer_due_ms=120_000, answer_again_ms=240_000)
     fact = PolicyAdopted(at_ms=EPOCH_MS, policy=policy.as_json(), person="sim", reason="short waits")
     clockwork.log.append(DESK, [Entry(encode(fact))])
@@ -117,7 +118,7 @@ def _judged(
     for message in state.messages.values():
         if message.state == "captured" and wire_key(state.mode, message) not in captured:
             broken.append(f"I4e {message} is called captured and CBSA never captured it")
-    report = verify(clockwork.log, Codec())
+    report = verify(clockwork.log, CODEC)
     broken += [f"audit {check.name}: {finding}" for check in report.checks for finding in check.findings[:2]]
     digest = hashlib.sha256(repr([(row["idempotency_key"], row["outcome"]) for row in rows]).encode()).hexdigest()[:16]
     return Outcome(seed, broken, clockwork.sometimes, digest, Counter(message.state for message in state.messages.values()))
@@ -127,7 +128,7 @@ def _came_late(state: LaneState, rows: list[HistoryRow], violation: OrderViolati
     """Whether the predecessor was received here only after the successor's grant: then nobody could wait for it (R22)."""
     by_seq = {row["seq"]: row["idempotency_key"] for row in rows}
     by_wire = {f"{state.mode}/{message.tenant}/{message.key}": message for message in state.messages.values()}
-    early, late = (by_wire[by_seq[violation[name]].partition("~")[0]] for name in ("before", "after"))  # type: ignore[literal-required]
+    early, late = (by_wire[by_seq[violation[name]].partition("~")[0]] for name in ("before", "after"))
     return bool(late.position > early.grant)
 
 

@@ -230,3 +230,14 @@ def test_a_watch_that_ends_early_is_partly_done(rig: Rig) -> None:
     _outage_with_backlog(rig)
     rig.notice(EDI_RESOLVED, RECEIVED_LATER)
     assert 6 == rig.type("replay", "watch", "--timeout", "0").code
+
+
+def test_a_plan_leaves_behind_what_waits_for_the_unseen_and_for_the_parked(rig: Rig) -> None:
+    """R22, R55, UX 3: each with its own reason; nothing that waits is counted as going."""
+    rig.notice(EDI_DOWN)
+    rig.publish(trip("t1", "CRN1", "NEVER1"), cargo("k1", "ABCD111", corrects="nothing"), trip("t2", "CRN2", "ABCD111"))
+    (plan,) = rig.type("replay", "plan").value
+    assert (0, [], 2) == (plan["count"], plan["waves"], plan["excluded_count"])
+    reasons = {each["key"]: each["reason"] for each in plan["excluded"]}
+    assert "was never seen here" in reasons["t1"]
+    assert "is parked" in reasons["t2"]

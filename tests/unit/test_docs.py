@@ -20,6 +20,7 @@ from console.settings import Settings
 from consumers.notices import read_notice
 from eventlog.memory import MemoryLog
 from lane.policy import Policy
+from lane.summary import RANK
 from producers.batches import read_batch
 from producers.publisher import Message
 from schemas.cloudevents import to_headers
@@ -272,6 +273,11 @@ def test_the_providers_page_lists_every_field_and_header() -> None:
 def test_the_auditors_page_lists_every_check() -> None:
     """docs/auditors.md: the words of the report are those of the page."""
     assert list(TITLES.items()) == [(row[0], row[1]) for row in _rows(_text(DOCS / "auditors.md"), "check")]
+
+
+def test_the_operators_page_explains_every_state_of_a_component() -> None:
+    """UX section 1: whoever reads `status` finds its words explained."""
+    assert set() == set(RANK) - set(_ticked(_text(DOCS / "operators.md")))
 
 
 def test_the_exit_codes_are_told_alike() -> None:

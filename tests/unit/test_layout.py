@@ -161,6 +161,14 @@ def _docstring(path: Path) -> str:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
+def test_the_independent_check_knows_nothing_of_the_fold() -> None:
+    """I6: what checks the log does not import what made the decisions, by no way round."""
+    code = "import sys, audit.verify, audit.exported; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    command = [sys.executable, "-B", "-W", "ignore", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert {"audit", "eventlog", "schemas"} == set(done.stdout.split()) & set(ROOMS)
+
+
 def test_importing_a_module_does_nothing() -> None:
     """HOUSE 11: no I/O, no environment, no clients, no threads; seen by Python's own audit events in a fresh process."""
     names = [_name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in _modules(*ROOMS)]

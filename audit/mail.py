@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from audit.reading import records
 from eventlog.port import EventLog
 from gateway.answers import parse_page
 from lane.identity import parse_wire_key
 from schemas.messages import from_ms
+from schemas.responses import POLLED
 from schemas.streams import MODES, RESPONSES, Record
-
-POLLED: Final = b"ca.tidegate.responses.polled.v1"
 
 
 def mail(log: EventLog, *, tenant: str, after: int = -1) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,8 @@ from urllib.parse import unquote
 from audit.verify_report import Report
 from gateway.answers import parse_page
 from schemas.facts import AnswerGiven
+from schemas.responses import POLLED
 from schemas.streams import RESPONSES, Record
-
-POLLED: Final = b"ca.tidegate.responses.polled.v1"
-QUERIED: Final = b"ca.tidegate.status.answered.v1"
 
 SUBMISSION_DIGITS_MAX: Final = 18
 """Most digits of a submission in a wire key; we number them from 2."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from audit.reading import Progress
-from audit.verify_answers import QUERIED
 from audit.verify_gate import Gate
 from audit.verify_ledger import Ledger
 from audit.verify_order import broken, overtaken
@@ -44,6 +43,7 @@ from schemas.facts import (
     StillHere,
     WindowEnded,
 )
+from schemas.responses import QUERIED
 from schemas.streams import lane
 
 RULES_VERSION: Final = 1

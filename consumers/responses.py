@@ -15,6 +15,7 @@ from lane.view import LaneView
 from schemas.codec import encode
 from schemas.effects import Append, CatchUp, Follow, Poll, Sleep, Worker
 from schemas.facts import AnswerGiven, AnswersReceived, Source
+from schemas.responses import POLLED, link_of, page_entry
 from schemas.streams import MODES, RESPONSES, Entry, Record, lane
 from schemas.wire import Answer, Page
 
@@ -39,27 +40,6 @@ READ_BACK_WAIT_S: Final = 5.0
 PAGES_COUNT_MAX: Final = 20
 """Most pages that one append makes facts of: a fact names up to 500 messages."""
 
-POLLED: Final = b"ca.tidegate.responses.polled.v1"
-QUERIED: Final = b"ca.tidegate.status.answered.v1"
-
-
-def page_entry(gateway: str, page: Page) -> Entry:
-    """A poll as it is kept: the raw body, and what the chain needs in headers."""
-    return Entry(
-        value=page.raw,
-        headers=(
-            ("ce_type", POLLED),
-            ("gateway", gateway.encode()),
-            ("seq", str(page.last_seq).encode()),
-            ("previous_seq", str(page.previous_seq).encode()),
-        ),
-    )
-
-
-def status_entry(gateway: str, wire_key: str, raw: bytes) -> Entry:
-    """A status answer as it is kept, outside the chain (R3)."""
-    return Entry(value=raw, headers=(("ce_type", QUERIED), ("gateway", gateway.encode()), ("wire_key", wire_key.encode())))
-
 
 class ResponsesView:
     """The fold of [responses]: the chain's end per gateway, and the pages that each lane has not made facts of."""
@@ -82,15 +62,14 @@ class ResponsesView:
         return self.chain.get(gateway, 0)
 
     def _on_chain(self, record: Record) -> bool:
-        gateway = (record.header("gateway") or b"").decode()
-        seq, previous = int(record.header("seq") or 0), int(record.header("previous_seq") or 0)
+        gateway, seq, previous = link_of(record)
         if previous != self.end_of(gateway) or seq <= previous:
             return False
         self.chain[gateway] = seq
         return True
 
     def _page(self, record: Record) -> None:
-        gateway = (record.header("gateway") or b"").decode()
+        gateway = link_of(record)[0]
         try:
             answers = parse_page(record.value)
         except ValueError as unreadable:

@@ -4,29 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from schemas.messages import OWN_KEY
+
 Keys: TypeAlias = Mapping[str, Sequence[str]]
 
 DocumentRef: TypeAlias = tuple[str, str, str]
 """(mode, namespace, own key). Cargo and house bill share the namespace `ccn`; every other kind is its own. A document belongs to
 one mode: who states another mode for the same shipment names a document that isn't there."""
-
-MODES: Final = frozenset({"highway", "rail", "air", "marine", "export", "accounting"})
-FUNCTIONS: Final = frozenset({"original", "change", "cancel"})
-
-OWN_KEY: Final[Mapping[str, str]] = {
-    "cargo": "ccn",
-    "conveyance": "crn",
-    "house_bill": "house_bill",
-    "close": "previous_ccn",
-    "release": "transaction",
-    "conveyance_arrival": "crn",
-    "cargo_arrival": "ccn",
-    "image": "image",
-    "export_declaration": "id",
-    "accounting": "id",
-    "other": "id",
-}
-"""Kind to the key that names its own document."""
 
 OWN_KEY_OPTIONAL: Final = frozenset({"export_declaration", "accounting", "other"})
 """Kinds whose own key may be left out: the publisher's key stands in, which is the wire key without its submission."""

@@ -24,12 +24,14 @@ from urllib.parse import parse_qs, unquote
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from gateway.authority_documents import FUNCTIONS, MODES, OWN_KEY, TakenMessage, own_key_of
+from gateway.authority_documents import TakenMessage, own_key_of
 from gateway.authority_faults import TAKEN_BEFORE_FAULT, bounded, read_fault_plan
 from gateway.authority_history import HISTORY_COUNT_MAX, HistoryEntry, HistoryFull
 from gateway.authority_intake import Authority, drafted
 from gateway.authority_order import HistoryRow, order_violations
 from gateway.authority_register import Verdict
+from schemas.messages import FUNCTIONS, OWN_KEY
+from schemas.streams import MODES
 
 WAIT_MAX_S: Final = 60.0
 """Longest long poll: proxies cut silent connections not much later."""

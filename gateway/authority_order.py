@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypedDict
 
-from gateway.authority_documents import OWN_KEY, DocumentRef, document_ref, first_named, named, own_key_of
+from gateway.authority_documents import DocumentRef, document_ref, first_named, named, own_key_of
+from schemas.messages import OWN_KEY
 
 CHAIN_STEPS_MAX: Final = 16
 """Longest walk from a previous CCN to its primary; a cycle must end."""

@@ -13,7 +13,8 @@ from lane.identity import wire_key
 from lane.state import NEVER, LaneState, Message
 from schemas.effects import Append, Done, Query, Submission
 from schemas.facts import MEMBERS_COUNT_MAX, PersonNeeded, StatusAnswered, StatusGiven
-from schemas.streams import RESPONSES, Entry
+from schemas.responses import status_entry
+from schemas.streams import RESPONSES
 from schemas.wire import StatusReply
 
 ASK_AGAIN_S: Final = 2.0
@@ -24,9 +25,6 @@ ASK_AGAIN_MAX_S: Final = 300.0
 
 QUESTIONS_OUT_MAX: Final = 32
 """Most status queries under way at once."""
-
-QUERIED: Final = b"ca.tidegate.status.answered.v1"
-"""Type of a status answer in [responses]: it lies there outside the chain (R3)."""
 
 
 @dataclass(slots=True)
@@ -47,6 +45,7 @@ class Questions:
     can_query: bool
     asked: dict[int, Asked] = field(default_factory=dict)
     out: dict[int, tuple[Message, int]] = field(default_factory=dict)
+    wire_keys: dict[int, str] = field(default_factory=dict)
     replies: dict[int, StatusReply] = field(default_factory=dict)
     given: list[StatusGiven] = field(default_factory=list)
     persons: list[tuple[int, str]] = field(default_factory=list)
@@ -66,7 +65,8 @@ class Questions:
             self.asked[message.position] = Asked(message.grant, boot_s + wait_s, min(wait_s * 2, ASK_AGAIN_MAX_S))
             if self.can_query:
                 self.out[message.position] = (message, message.grant)
-                yield Query(("query", message.position), wire_key(state.mode, message))
+                self.wire_keys[message.position] = wire_key(state.mode, message)
+                yield Query(("query", message.position), self.wire_keys[message.position])
             else:
                 self._without_query(message, answer_due=at_ms >= message.since_ms + state.policy.answer_due_ms)
         self.asked = {number: asked for number, asked in self.asked.items() if boot_s < asked.again_s + ASK_AGAIN_MAX_S}
@@ -76,13 +76,12 @@ class Questions:
         match done.tag:
             case ("query", int(number)):
                 reply = done.result
-                message, _ = self.out[number]
                 if not isinstance(reply, StatusReply) or reply.known is None:
                     del self.out[number]
                     return
                 self.replies[number] = reply
-                headers = (("ce_type", QUERIED), ("gateway", self.gateway.encode()), ("message", str(message.position).encode()))
-                yield Append(("evidence", number), RESPONSES, (Entry(reply.raw, headers),))
+                entry = status_entry(self.gateway, self.wire_keys.pop(number), reply.raw)
+                yield Append(("evidence", number), RESPONSES, (entry,))
             case ("evidence", int(number)):
                 message, grant = self.out.pop(number)
                 reply = self.replies.pop(number)

@@ -53,7 +53,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """Read a stream to the end that it has when this is carried out, into this process's fold. Result: None; error: `LogError`."""
+    """Read a stream to the end that it has when this is carried out, into this process's fold. Result: None; error: LogError."""
 
     tag: object
     stream: str

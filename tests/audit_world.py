@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from consumers.intake import fact_of as message_of
-from consumers.responses import page_entry, status_entry
 from eventlog.memory import MemoryLog
 from gateway.answers import parse_page
 from lane.identity import parse_wire_key, wire_key
@@ -35,6 +34,7 @@ from schemas.facts import (
     StatusGiven,
 )
 from schemas.messages import from_ms, parse_attributes
+from schemas.responses import page_entry, status_entry
 from schemas.streams import BULLETINS, DESK, RESPONSES, SCHEMAS, Entry, inbound, lane
 from schemas.wire import Page
 

@@ -1,6 +1,5 @@
 """Writers of the SQLite log are killed at random moments, and nothing that was acknowledged is missing afterwards (I1a)."""
 
-# ruff: noqa: SIM300
 # Tests say `expected == actual` (HOUSE 20), which the rule calls a Yoda condition.
 
 import random

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -94,7 +95,7 @@ class Story:
         self.world.publish(self.day.portal)
         self._until(lambda: self.world.counts()["held"] == len(self.day.portal), "the portal filings to be held")
         for message in self.world.messages("held"):
-            self._say(f"held: {message} - {self.world.why(message)[0].sentence}")
+            self._say(escape(f"held: {message} - {self.world.why(message)[0].sentence}"))
         self._say(f"EDI is {self.world.state_of('edi', 'inbound')}.")
 
     def _edi_goes_down(self) -> None:
@@ -162,7 +163,7 @@ class Story:
         self._scene(6, "The story of one message, and the integrity check")
         message = self.world.last_of("conveyance")
         for line in self.world.story(message):
-            self._say(line)
+            self._say(escape(line))
         report = self.world.verify()
         for check in report.checks:
             self._say(

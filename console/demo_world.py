@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from audit.story import story
 from audit.verify import Report, verify
-from console.driver import wall_ms
+from console.clock import wall_ms
 from console.settings import Settings
 from console.wiring import Opened, opened, read_into
 from gateway.authority_process import AuthorityProcess, running_authority

@@ -5,13 +5,13 @@ its tail into this process's fold and wakes whoever waits for it.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
+from console.clock import wall_ms
 from eventlog.lane_lock import LaneLocks
 from eventlog.port import EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
 from gateway.https import boot_clock_s
@@ -63,11 +63,6 @@ class Folded(Protocol):
 
     def absorb(self, records: Sequence[Record]) -> None:
         """Take records in, in order."""
-
-
-def wall_ms() -> int:
-    """The wall clock, Unix milliseconds UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Follower:

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from console.driver import wall_ms
+from console.clock import wall_ms
 from console.output import Exit, Output, Stop
-from console.settings import Settings
+from console.settings import DATA_DIR_DEFAULT, Settings
 from console.wiring import Opened, opened, read_into
+from eventlog.sqlite_file import has_log
 from lane.state import Finding
 from lane.view import DeskView, LaneView, Listener
 from schemas.codec import encode
@@ -53,7 +54,20 @@ class Session(NamedTuple):
 
 @contextmanager
 def session(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[Session]:
-    """Open the log that flags or environment name. Raises Stop for flags that don't fit, and LogError."""
+    """Open the log that flags or environment name; it must be there. Raises Stop for flags that don't fit, and LogError."""
+    settings = settings_of(data=data, kafka=kafka)
+    data_dir = settings.data or DATA_DIR_DEFAULT
+    if settings.kafka is None and (not data_dir.exists() or (data_dir.is_dir() and not has_log(data_dir))):
+        raise Stop(
+            Exit.FAILED, f"there is no log in {data_dir}: name its folder with --data, or publish something first"
+        )
+    with opened(settings) as log:
+        yield Session(log, Output(as_json=as_json))
+
+
+@contextmanager
+def door(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[Session]:
+    """Open the log as `session` does, for a verb that takes something in: a log that is not there yet begins with it."""
     with opened(settings_of(data=data, kafka=kafka)) as log:
         yield Session(log, Output(as_json=as_json))
 

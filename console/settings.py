@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr, model_validator
+from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DATA_DIR_DEFAULT: Final = Path(".tidegate")
@@ -23,7 +23,6 @@ class Settings(BaseSettings):
     tls_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
-    tls_key_password: SecretStr | None = None
 
     @model_validator(mode="after")
     def _one_engine(self) -> "Settings":

@@ -4,15 +4,16 @@ Imports what it runs only when it runs, so that other verbs start quickly.
 """
 
 import asyncio
-import getpass
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
+
+from console.options import AsJson, Bootstrap, DataDir, Person
 
 if TYPE_CHECKING:
     from console.driver import Driver
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 WORKERS: Final = ("intake", "availability", "responses", "runner")
 """What `tidegate worker NAME` takes; `tidegate up` runs them all."""
 
+NEEDS_GATEWAY: Final = frozenset({"responses", "runner"})
+"""Workers that speak to CBSA."""
+
 CONNECTIONS_MAX: Final = 256
 """Connections to CBSA of one process: four lanes at their default in-flight cap; more wait for a slot."""
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the embedded engine (default .tidegate).")]
-KafkaOption = Annotated[str | None, typer.Option("--kafka", help="Bootstrap servers of Apache Kafka, HOST:PORT.")]
-AuthorityOption = Annotated[str | None, typer.Option("--authority", help="Base URL of CBSA's web service.")]
+Authority: TypeAlias = Annotated[
+    str | None, typer.Option("--authority", metavar="URL", help="Base URL of CBSA's web service (TIDEGATE_AUTHORITY).")
+]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, when a flag changes the policy.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,29 +43,40 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    authority: AuthorityOption = None,
-    data: DataOption = None,
-    kafka: KafkaOption = None,
+    *,
+    authority: Authority = None,
+    data: DataDir = None,
+    kafka: Bootstrap = None,
     drain: Annotated[str | None, typer.Option("--drain", help="automatic or operator: who starts the drain (R61).")] = None,
     rate_max: Annotated[str | None, typer.Option("--rate-max", help="Messages a second and channel, or none.")] = None,
     in_flight_max: Annotated[int | None, typer.Option("--in-flight-max", min=1, help="Messages in flight per channel.")] = None,
-    person: Annotated[str | None, typer.Option("--as", help="Who starts it (default: the login name).")] = None,
+    person: Person = None,
+    reason: Reason = "flags of tidegate up",
+    as_json: AsJson = False,
 ) -> None:
     """All workers in one process: take in, hold, send, listen. Prints `ready` when it takes work; SIGTERM ends it in order."""
+    from console.session import person_of, said
+
     changes = policy_changes(drain=drain, rate_max=rate_max, in_flight_max=in_flight_max)
-    _run(data=data, kafka=kafka, authority=authority, names=WORKERS, changes=changes, person=person or getpass.getuser())
+    run = Run(authority=authority, data=data, kafka=kafka, names=WORKERS, as_json=as_json)
+    run.until_told(changes, person=person_of(person), reason=said(reason, "--reason"))
 
 
 def worker(
+    *,
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKERS)}.")],
-    authority: AuthorityOption = None,
-    data: DataOption = None,
-    kafka: KafkaOption = None,
+    authority: Authority = None,
+    data: DataDir = None,
+    kafka: Bootstrap = None,
+    as_json: AsJson = False,
 ) -> None:
     """One worker alone, for every lane: for Kafka, one process each."""
+    from console.session import person_of
+
     if name not in WORKERS:
         raise typer.BadParameter(f"there is no worker {name}; there are {', '.join(WORKERS)}")
-    _run(data=data, kafka=kafka, authority=authority, names=(name,), changes={}, person=getpass.getuser())
+    run = Run(authority=authority, data=data, kafka=kafka, names=(name,), as_json=as_json)
+    run.until_told({}, person=person_of(None), reason="")
 
 
 def policy_changes(*, drain: str | None, rate_max: str | None, in_flight_max: int | None) -> dict[str, object]:
@@ -79,9 +95,9 @@ def policy_changes(*, drain: str | None, rate_max: str | None, in_flight_max: in
     return changes
 
 
-def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str) -> "Policy":
+def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str, reason: str) -> "Policy":
     """Write the policy that the flags ask for, unless it is in force already (I11: a policy is a fact)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.wiring import desk_view
     from schemas.codec import encode
     from schemas.facts import PolicyAdopted
@@ -90,12 +106,12 @@ def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str) -> "
     in_force = desk_view(opened_log).state.policy
     wanted = replace(in_force, **changes) if changes else in_force  # type: ignore[arg-type]  # checked by policy_changes
     if wanted != in_force:
-        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason="flags of tidegate up")
+        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason=reason)
         opened_log.log.append(DESK, [Entry(encode(fact))])
     return wanted
 
 
-def quiet_logging() -> None:
+def log_jsonlines() -> None:
     """Logs are for operators: one JSON object a line, on standard error."""
     import structlog
 
@@ -111,31 +127,42 @@ def quiet_logging() -> None:
     )
 
 
-def _run(
-    *, data: Path | None, kafka: str | None, authority: str | None, names: Sequence[str], changes: dict[str, object], person: str
-) -> None:
-    from console.settings import Settings
-    from console.wiring import opened
-    from eventlog.port import LogError
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A process that runs workers until it is told to stop."""
 
-    quiet_logging()
-    flags = {"data": data, "kafka": kafka, "authority": authority}
-    try:
-        settings = Settings.model_validate({**Settings().model_dump(), **{name: value for name, value in flags.items() if value}})
+    authority: str | None
+    data: Path | None
+    kafka: str | None
+    names: Sequence[str]
+    as_json: bool
+
+    def until_told(self, changes: dict[str, object], *, person: str, reason: str) -> None:
+        """Run. Raises Stop for what the flags or the environment have wrong, and LogError."""
+        from console.output import Exit, Output, Stop
+        from console.session import settings_of
+        from console.wiring import gateway_of, opened
+
+        log_jsonlines()
+        settings = settings_of(data=self.data, kafka=self.kafka)
+        if self.authority is not None:
+            settings = settings.model_copy(update={"authority": self.authority})
+        try:
+            if NEEDS_GATEWAY & set(self.names):
+                gateway_of(settings, connections_max=1)
+        except ValueError as error:
+            raise Stop(Exit.USAGE, str(error)) from error
         with opened(settings) as opened_log:
-            adopt(opened_log, changes, person=person)
-            asyncio.run(_serve(opened_log, settings, tuple(names)))
-    except (LogError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
+            adopt(opened_log, changes, person=person, reason=reason)
+            asyncio.run(_serve(opened_log, settings, tuple(self.names)))
+        Output(as_json=self.as_json).result({"ended": list(self.names)}, lambda: ())
 
 
 async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> None:
     """Run until SIGTERM or SIGINT; the second one ends at once."""
     from console.wiring import gateway_of, run_workers
 
-    needs_gateway = {"responses", "runner"} & set(names)
-    gateway = gateway_of(settings, connections_max=CONNECTIONS_MAX) if needs_gateway else None
+    gateway = gateway_of(settings, connections_max=CONNECTIONS_MAX) if NEEDS_GATEWAY & set(names) else None
     task = asyncio.current_task()
     assert task is not None
 

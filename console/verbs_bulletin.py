@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.options import AsJson, Bootstrap, DataDir, Person, PersonUnkept, ReasonNeeded, ReasonUnkept
+from console.options import AsJson, Bootstrap, DataDir, Person, ReasonNeeded
 from console.output import Exit, Stop, at_ms_of, counted, moment, table, utc
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def add(
     received: Annotated[
         str | None, typer.Option("--received", metavar="TIME", help="When it came, RFC 3339 (default: now).")
     ] = None,
-    person: PersonUnkept = None,
-    reason: ReasonUnkept = None,
+    person: Person = None,
+    reason: ReasonNeeded = "a notice of CBSA",
     as_json: AsJson = False,
     data: DataDir = None,
     kafka: Bootstrap = None,
@@ -35,15 +35,15 @@ def add(
     """Take in a notice. It is kept raw in any case; what can't be read changes nothing and asks for a person."""
     from hashlib import sha256
 
-    from console.driver import wall_ms
-    from console.session import session
+    from console.clock import wall_ms
+    from console.session import door, person_of, said
     from console.verbs_audit import moment_ms
     from console.verbs_publish import reading
     from consumers.notice_layout import NoticeUnreadable
     from consumers.notices import Notice, read_notice
     from producers.bulletins import BULLETIN_BYTES_MAX, BulletinRefused, add_bulletin
 
-    del person, reason  # the notice itself is the evidence, and CBSA its author
+    who, why = person_of(person), said(reason, "--reason")
     received_ms = wall_ms() if received is None else moment_ms(received)
     with reading(file) as source:
         text = source.read(BULLETIN_BYTES_MAX + 1)
@@ -53,9 +53,9 @@ def add(
         notice = read_notice(text.decode("utf-8", "replace"), received_ms=received_ms)
     except NoticeUnreadable as exc:
         unreadable = str(exc)
-    with session(as_json=as_json, data=data, kafka=kafka) as on:
+    with door(as_json=as_json, data=data, kafka=kafka) as on:
         try:
-            position = add_bulletin(on.opened.log, text, received_ms=received_ms, name=file)
+            position = add_bulletin(on.opened.log, text, received_ms=received_ms, name=file, person=who, reason=why)
         except BulletinRefused as exc:
             raise Stop(Exit.USAGE, str(exc)) from exc
         value = {
@@ -117,7 +117,7 @@ def handled(
     kafka: Bootstrap = None,
 ) -> int:
     """Say that a person has dealt with a notice that asked for one."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import Heard, act, person_of, said, session
     from schemas.facts import NoticeHandled
     from schemas.streams import DESK

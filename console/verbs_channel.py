@@ -60,7 +60,7 @@ def _override(
     data: Path | None,
     kafka: str | None,
 ) -> int:
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import Heard, act, person_of, said, session
     from lane.state import NEVER
     from schemas import facts

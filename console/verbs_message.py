@@ -88,7 +88,7 @@ def withdraw(
     kafka: Bootstrap = None,
 ) -> int:
     """Take a message back that is not at CBSA yet (R15)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import person_of, said, session
     from schemas.facts import MessageWithdrawn
 
@@ -113,7 +113,7 @@ def filed(
     kafka: Bootstrap = None,
 ) -> int:
     """Say that a clerk filed it by hand: the document is on file (R34)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import person_of, said, session
     from schemas.facts import MessageFiled
 
@@ -141,7 +141,7 @@ def settle(
     kafka: Bootstrap = None,
 ) -> int:
     """Say what became of a parked, rejected or unknown message (R57)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import person_of, said, session
     from schemas.facts import MessageSettled, SettledTo
 
@@ -172,7 +172,7 @@ def revoke(
     kafka: Bootstrap = None,
 ) -> int:
     """Say that CBSA lost a captured message: it is held again and goes once more (R56)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import person_of, said, session
     from schemas.facts import CaptureRevoked
 
@@ -194,7 +194,7 @@ def to_file(
     kafka: Bootstrap = None,
 ) -> int:
     """The clerks' work list: portal messages that may be filed by hand now, in order (R34)."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import session
     from lane.moves import NO_DEADLINE
 
@@ -240,7 +240,7 @@ def find(on: "Session", key: str, *, mode: str | None, tenant: str | None) -> Fo
 
 def described(found: Found) -> dict[str, Any]:
     """Everything known of a message, for programs; moments in RFC 3339 UTC."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from lane.identity import wire_key
     from lane.state import NEVER
     from lane.why import is_to_file

@@ -49,7 +49,7 @@ def set_(
     kafka: Bootstrap = None,
 ) -> int:
     """Adopt a policy with these settings changed; it is in force from its position on. VALUE is JSON or a word; none is null."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import Heard, act, deny, person_of, said, session
     from schemas.facts import PolicyAdopted
     from schemas.streams import DESK

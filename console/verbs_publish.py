@@ -75,7 +75,7 @@ def publish(
     kafka: Bootstrap = None,
 ) -> int:
     """Publish a file, or a file of messages."""
-    from console.session import session
+    from console.session import door
 
     del person, reason  # a message names its own source; the receipt is the record (R10)
     given = {
@@ -93,7 +93,7 @@ def publish(
         _check_words(fields)
     source = batch if batch is not None else file
     assert source is not None
-    with reading(source) as raw, session(as_json=as_json, data=data, kafka=kafka) as on:
+    with reading(source) as raw, door(as_json=as_json, data=data, kafka=kafka) as on:
         lines = _lines(raw) if batch is not None else iter([_one(raw, fields)])
         done = Publishing(on, door="batch" if batch is not None else "cli").publish(lines)
         return _report(on, done, wait_s=wait_s)
@@ -174,7 +174,7 @@ class Publishing:
 
     def publish(self, lines: Iterator["Line"]) -> "Publishing":
         """Publish what is readable, write down what is not (R2)."""
-        from console.driver import wall_ms
+        from console.clock import wall_ms
         from eventlog.port import LogError
         from producers.door import refuse
         from producers.publisher import Publisher, PublishError

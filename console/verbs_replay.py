@@ -64,7 +64,7 @@ class Tide(NamedTuple):
 @replays.command("plan")
 def plan(*, mode: ModeFilter = None, as_json: AsJson = False, data: DataDir = None, kafka: Bootstrap = None) -> int:
     """What would go: counts, waves, the first messages, and what stays behind and why. Sends nothing."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.replay_plan import planned
     from console.session import session
 
@@ -167,7 +167,7 @@ def watch(
     kafka: Bootstrap = None,
 ) -> int:
     """Watch replays until nothing of them is held any more; exit code 6 when the watch ends before."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import session
     from lane.why import channel_is_shut
 
@@ -251,7 +251,7 @@ def _ask(tides: list[Tide]) -> None:
 
 
 def _change(on: "Session", tide: Tide, *, name: Act, rate: int | None, person: str, reason: str) -> dict[str, Any]:
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import act
     from lane.why import channel_is_shut
     from schemas.facts import ReplayChanged

@@ -43,7 +43,7 @@ def status(
     kafka: Bootstrap = None,
 ) -> int:
     """Print the status once, or until told to stop."""
-    from console.driver import wall_ms
+    from console.clock import wall_ms
     from console.session import session
 
     if watch and as_json:
@@ -70,7 +70,7 @@ class Looking:
 
     def look(self) -> dict[str, Any]:
         """The status as of now (INTERFACES section 1)."""
-        from console.driver import wall_ms
+        from console.clock import wall_ms
         from console.wiring import read_into
         from schemas.streams import DESK, lane
 
@@ -179,7 +179,7 @@ def _watch(looking: Looking) -> None:
     from rich.console import Console, Group
     from rich.live import Live
 
-    from console.driver import wall_ms
+    from console.clock import wall_ms
 
     try:
         if sys.stdout.isatty() and is_terminal():

@@ -1,28 +1,29 @@
-"""Wiring: from settings to a log, folds, workers and a running process, in plain functions; must not decide anything else."""
+"""Wiring: from settings to a log, folds, workers and a running process, in plain functions; must not decide anything else.
+
+What only a running process needs is imported when it runs, so that the other verbs start quickly.
+"""
 
 import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from console.driver import Driver, Folded, wall_ms
+from console.clock import wall_ms
 from console.settings import DATA_DIR_DEFAULT, Settings
-from consumers.availability import copy_to_lane, read_bulletins
-from consumers.intake import intake
-from consumers.responses import ResponsesView, answers_to_lane, poll_answers
-from eventlog.kafka import KafkaLog
 from eventlog.lane_lock import LaneLocks
 from eventlog.port import READ_COUNT_MAX, EventLog
 from eventlog.sqlite import SqliteLog
-from gateway.https import HttpsGateway
-from gateway.port import Gateway
 from lane.view import DeskView, LaneView
-from replay.runner import Runner
 from schemas.codec import Codec, schema_entries
-from schemas.effects import Worker
 from schemas.streams import DESK, MODES, RESPONSES, SCHEMAS, Record, lane
+
+if TYPE_CHECKING:
+    from console.driver import Driver, Folded
+    from consumers.responses import ResponsesView
+    from gateway.port import Gateway
+    from schemas.effects import Worker
 
 
 class Opened(NamedTuple):
@@ -39,6 +40,8 @@ def opened(settings: Settings) -> Iterator[Opened]:
     locks = None
     log: EventLog
     if settings.kafka is not None:
+        from eventlog.kafka import KafkaLog
+
         log = KafkaLog.open(settings.kafka, topic_prefix=settings.topic_prefix)
     else:
         data_dir = settings.data or DATA_DIR_DEFAULT
@@ -75,7 +78,7 @@ def read_all(log: EventLog, stream: str, start: int = 0) -> Iterator[Record]:
         start = records[-1].position + 1
 
 
-def read_into(log: EventLog, stream: str, view: Folded) -> None:
+def read_into(log: EventLog, stream: str, view: "Folded") -> None:
     """Fold a stream up to the end that it has now."""
     end = log.end(stream)
     while view.next_position < end:
@@ -99,11 +102,17 @@ def desk_view(opened_log: Opened) -> DeskView:
     return view
 
 
-def gateway_of(settings: Settings, *, connections_max: int) -> Gateway:
-    """The gateway to the authority that the settings name."""
+def gateway_of(settings: Settings, *, connections_max: int) -> "Gateway":
+    """The gateway to the authority that the settings name. Raises ValueError with a sentence, OSError for a TLS file."""
+    from gateway.https import HttpsGateway, TlsSettings
+
     if settings.authority is None:
         raise ValueError("say how CBSA is reached: --authority URL, for example http://127.0.0.1:8088")
-    return HttpsGateway(settings.authority, connections_max=connections_max)
+    files = {"ca_file": settings.tls_ca_file, "cert_file": settings.tls_cert_file, "key_file": settings.tls_key_file}
+    tls = TlsSettings(**{name: None if path is None else str(path) for name, path in files.items()})
+    return HttpsGateway(
+        settings.authority, connections_max=connections_max, tls=tls, plain_http_allowed=settings.authority_insecure
+    )
 
 
 def holder_name() -> str:
@@ -112,9 +121,12 @@ def holder_name() -> str:
 
 
 async def run_workers(
-    opened_log: Opened, gateway: Gateway | None, *, names: tuple[str, ...], ready: Callable[[Driver], None]
+    opened_log: Opened, gateway: "Gateway | None", *, names: tuple[str, ...], ready: "Callable[[Driver], None]"
 ) -> None:
     """Run the named workers for every lane until they are told to stop. `ready` gets the driver when work is taken."""
+    from console.driver import Driver
+    from consumers.responses import ResponsesView
+
     lanes: dict[str, LaneView] = {mode: LaneView(mode, opened_log.codec.decode) for mode in MODES}
     desk = DeskView(opened_log.codec.decode)
     responses = ResponsesView()
@@ -128,8 +140,13 @@ async def run_workers(
 
 
 def _workers(
-    names: tuple[str, ...], gateway: Gateway | None, *, lanes: dict[str, LaneView], desk: DeskView, responses: ResponsesView
-) -> Iterator[tuple[str, Worker]]:
+    names: tuple[str, ...], gateway: "Gateway | None", *, lanes: dict[str, LaneView], desk: DeskView, responses: "ResponsesView"
+) -> "Iterator[tuple[str, Worker]]":
+    from consumers.availability import copy_to_lane, read_bulletins
+    from consumers.intake import intake
+    from consumers.responses import answers_to_lane, poll_answers
+    from replay.runner import Runner
+
     holder = holder_name()
     if "availability" in names:
         yield "bulletins", read_bulletins(desk)

@@ -42,6 +42,11 @@ _SETUP_WAIT_MAX_S: Final = 30.0
 _FULL: Final = 2
 
 
+def has_log(data_dir: Path) -> bool:
+    """Whether a log's file lies in the folder; whether it is ours and whole is seen when it is opened."""
+    return (data_dir / FILE_NAME).exists()
+
+
 def prepare(data_dir: Path, *, vfs: str | None) -> Path:
     """Make folder and file where missing, check that the file is ours, return its path. Raises LogUnfit or LogUnavailable."""
     path = data_dir / FILE_NAME

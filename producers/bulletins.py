@@ -20,11 +20,12 @@ class BulletinRefused(ValueError):
     """The notice can't be taken: the sentence says what to mend; nothing was written."""
 
 
-def add_bulletin(log: EventLog, text: bytes, *, received_ms: int, name: str) -> int:
+def add_bulletin(log: EventLog, text: bytes, *, received_ms: int, name: str, person: str = "", reason: str = "") -> int:
     """Append a notice as it came to [bulletins] and return its position.
 
     `received_ms`: when it reached us, Unix milliseconds; `name`: of its file, `-` for standard input. A notice that is not
-    UTF-8 is taken too, and its headers say so. Raises BulletinRefused (empty, or over BULLETIN_BYTES_MAX) and what
+    UTF-8 is taken too, and its headers say so. `person` and `reason`: who brought it in by hand, and why (I8); nobody for a
+    mailbox. Raises BulletinRefused (empty, or over BULLETIN_BYTES_MAX) and what
     `EventLog.append` raises.
     """
     if not text.strip():
@@ -37,6 +38,7 @@ def add_bulletin(log: EventLog, text: bytes, *, received_ms: int, name: str) -> 
         ("received", from_ms(received_ms).encode()),
         ("filename", _plain(name).encode()),
         ("content-type", f"text/plain; charset={_charset(text)}".encode()),
+        *((("person", person.encode()), ("reason", reason.encode())) if person else ()),
     )
     (position,) = log.append(BULLETINS, [Entry(value=text, headers=headers)])
     return position

@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -31,7 +32,13 @@ def avro_schema(made: type[Any]) -> Schema:
 
 def fingerprint_of(schema: Schema) -> bytes:
     """Fingerprint a schema by CRC-64-AVRO of its canonical form: eight bytes, as they stand in a single-object header."""
-    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+    return _fingerprint(to_parsing_canonical_form(schema))
+
+
+@cache
+def _fingerprint(canonical: str) -> bytes:
+    """Computed once for each form: fastavro's is plain Python, and every opening of a log asks for each fact's."""
+    return bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
 
 
 def file_text(schema: Schema) -> str:

@@ -74,6 +74,11 @@ class Rig:
     data: Path
     capsys: pytest.CaptureFixture[str]
 
+    def with_a_log(self) -> "Rig":
+        """Begin an empty log, so that verbs that only read one find it."""
+        with opened(Settings(data=self.data / "log")):
+            return self
+
     def type(self, *words: str, as_json: bool = True) -> Said:
         """Run a command line on the folder."""
         self.capsys.readouterr()

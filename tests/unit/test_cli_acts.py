@@ -11,7 +11,7 @@ from tests.cli_rig import EDI_DOWN, EDI_RESOLVED, RECEIVED_LATER, Rig, cargo, tr
 
 @pytest.fixture
 def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Rig:
-    return Rig(tmp_path, capsys)
+    return Rig(tmp_path, capsys).with_a_log()
 
 
 def test_a_withdrawn_message_names_the_person_and_the_place_in_the_log(rig: Rig) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
+from console.settings import Settings
+from console.wiring import opened
 from schemas.streams import lane
 from tests.cli_rig import EDI_DOWN, Rig, cargo, trip
 
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Rig:
-    return Rig(tmp_path, capsys)
+    return Rig(tmp_path, capsys).with_a_log()
 
 
 def test_status_says_exactly_what_others_lean_on(rig: Rig) -> None:
@@ -123,17 +125,19 @@ def test_the_environment_names_the_log_and_a_flag_is_stronger(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """UX 2: flag over environment, also when the environment names the other engine."""
+    for name in ("env", "flag"):
+        with opened(Settings(data=tmp_path / name)):
+            pass
     monkeypatch.setenv("TIDEGATE_DATA", str(tmp_path / "env"))
     assert 0 == run(["policy", "show", "--json"])
-    assert (tmp_path / "env").exists()
     monkeypatch.delenv("TIDEGATE_DATA")
     monkeypatch.setenv("TIDEGATE_KAFKA", "127.0.0.1:1")
     assert 0 == run(["policy", "show", "--json", "--data", str(tmp_path / "flag")])
     capsys.readouterr()
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_is_no_error(rig: Rig) -> None:
     """UX 2: `tidegate ... | head` ends quietly."""
-    script = f"{sys.executable} -c 'from console.cli import main; main()' policy show --data {tmp_path / 'log'} | head -0"
+    script = f"{sys.executable} -c 'from console.cli import main; main()' policy show --data {rig.data / 'log'} | head -0"
     done = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ})
     assert "" == done.stderr

@@ -161,3 +161,11 @@ def test_what_is_too_large_is_named_by_the_hash_of_all_its_bytes(rig: Rig) -> No
     assert [("payload_too_large", hashlib.sha256(payload.encode()).hexdigest())] == [
         (fact.code, fact.sha256) for fact in rig.turned_away()
     ]
+
+
+def test_a_mistyped_folder_is_told_and_not_made(rig: Rig) -> None:
+    """A verb that reads finds the log or says so: an empty new one would say that nothing is held."""
+    said = rig.type("status")
+    assert 1 == said.code
+    assert "there is no log in" in said.err
+    assert not (rig.data / "log").exists()

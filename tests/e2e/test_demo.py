@@ -1,4 +1,4 @@
-"""The first thing that anybody runs: `tidegate demo` tells its story, its figures are what INTERFACES promises, and it proves them."""
+"""The first thing that anybody runs: `tidegate demo` tells its story, and its figures are those that INTERFACES promises."""
 
 import json
 import subprocess

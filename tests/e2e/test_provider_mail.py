@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.town import EDI_DOWN, Town, cargo, trip
+from tests.e2e.town import EDI_DOWN, Town, cargo, message, trip
 
 
 def test_a_provider_gets_its_own_answers_raw_and_matched_and_no_others(border: Town) -> None:
@@ -51,3 +51,33 @@ def test_an_answer_about_ours_that_is_addressed_to_another_is_nobodys_mail(borde
     border.until_state("strayed", "captured")
     border.authority.set_faults()
     border.assert_sound()
+
+
+def test_one_key_of_two_tenants_names_two_messages_and_neither_is_taken_for_the_other(border: Town) -> None:
+    """R10, I10: a publisher's key is its own; who asks without a tenant is told to say whose, and never gets a guess."""
+    border.publish(cargo("same-key", "CCN-SAME1", tenant="postel"), cargo("same-key", "CCN-SAME2", tenant="nosy"))
+    border.until(lambda: [each.state for each in border.lane("highway").find(None, "same-key")] == ["captured"] * 2, "both")
+    asked = border.type("why", "same-key")
+    assert (2, {"postel", "nosy"}) == (asked.code, {each["tenant"] for each in asked.value["choices"]})
+    assert "CCN-SAME1" == border.tidegate("message", "show", "same-key", "--tenant", "postel")["document"]
+    assert 2 == border.arrived().count("same-key")
+    border.assert_sound()
+
+
+@pytest.mark.xfail(strict=True, reason="lane.state.Blocker.sentence names the other party's message, by its tenant and key")
+def test_why_names_another_partys_document_only_by_the_key_that_ones_own_message_names(here: Town) -> None:
+    """I10: edges cross tenants, so the reason is told, and not who filed what under which key, nor a trip one never named."""
+    here.up()
+    here.bulletin(EDI_DOWN)
+    here.until(lambda: bool(here.lane("highway").outages), "EDI to be down")
+    here.publish(
+        cargo("ask-cargo", "CCN-THEIRS", tenant="zeta"),
+        trip("ask-trip", "TRIP-THEIRS", "CCN-THEIRS", tenant="zeta"),
+        trip("our-trip", "TRIP-OURS", "CCN-THEIRS"),
+        message("our-close", "close", keys={"previous_ccn": ["CCN-THEIRS"], "house_bill": []}),
+    )
+    here.until(lambda: here.counts()["held"] == 4, "everything to be held")
+    told = {key: json.dumps(here.tidegate("why", key)["reasons"]) for key in ("our-trip", "our-close")}
+    assert "CCN-THEIRS" in told["our-trip"]
+    for sentences in told.values():
+        assert [] == [word for word in ("zeta", "ask-cargo", "ask-trip", "TRIP-THEIRS") if word in sentences]

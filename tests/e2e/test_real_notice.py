@@ -26,7 +26,7 @@ def told(request: pytest.FixtureRequest) -> Path:
     return REAL
 
 
-def test_two_portals_are_partly_down_and_edi_goes_on(here: Town, told: Path) -> None:
+def test_two_portals_are_partly_down_and_edi_goes_on(told: Path, here: Town) -> None:
     """R30, I9c: partial holds; what the notice says of CARM in one place only is shown to a person; portals wait, EDI flows."""
     here.up()
     added = here.tidegate("bulletin", "add", str(told), "--received", RECEIVED[told][0])
@@ -52,7 +52,9 @@ def test_two_portals_are_partly_down_and_edi_goes_on(here: Town, told: Path) -> 
     assert ["R30"] == [each["rule"] for each in here.tidegate("why", "portal-cargo")["reasons"]]
 
     resolved = here.words / "resolved.txt"
-    resolved.write_text(notice(number, "The outage has now been resolved.", state="RESOLVED", subject="CERS and eManifest Portals"))
+    resolved.write_text(
+        notice(number, "The outage has now been resolved.", state="RESOLVED", subject="CERS and eManifest Portals")
+    )
     here.tidegate("bulletin", "add", str(resolved), "--received", RECEIVED[told][1])
     here.until(lambda: here.channel("cers") == here.channel("emanifest_portal") == "up", "the portals to be up")
     assert {"portal-cargo", "cers-export"} == {each["key"] for each in here.tidegate("to-file")}

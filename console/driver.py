@@ -130,6 +130,10 @@ class Driver:
                 await self._gateway.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def view(self, stream: str) -> Any:
+        """This process's fold of a stream."""
+        return self._followers[stream].view
+
     def stop(self) -> None:
         """Ask the workers to finish what is in flight and end."""
         self._stopping.set()

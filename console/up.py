@@ -111,8 +111,8 @@ def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str, reas
     return wanted
 
 
-def log_jsonlines() -> None:
-    """Logs are for operators: one JSON object a line, on standard error."""
+def log_jsonlines(level: str = "info") -> None:
+    """Logs are for operators: one JSON object a line, on standard error, from that level on."""
     import structlog
 
     structlog.configure(
@@ -122,6 +122,7 @@ def log_jsonlines() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

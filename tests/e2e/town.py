@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from audit.verify import verify
 from console.cli import run
-from console.driver import wall_ms
+from console.clock import wall_ms
 from console.settings import Settings
 from console.wiring import Opened, desk_view, lane_view, opened
 from gateway.authority_process import AuthorityProcess, running_authority

@@ -20,6 +20,9 @@ REPLACED: list[Published] = [
 
 WITHDRAWN: list[Published] = [cargo("withdrawn-old", "CCN-C"), trip("withdrawn-trip", "TRIP-C", "CCN-C")]
 
+BY_HAND: list[Published] = [cargo("hand-cargo", "CCN-E"), trip("hand-trip", "TRIP-E", "CCN-E")]
+"""EDI cargo that a clerk files in the portal while EDI is down."""
+
 CANCELLED: list[Published] = [
     cargo("cancelled-original", "CCN-D"),
     trip("cancelled-trip", "TRIP-D", "CCN-D"),
@@ -33,19 +36,23 @@ def test_cargo_amended_replaced_withdrawn_and_cancelled_while_held(anywhere: Tow
     anywhere.up()
     anywhere.bulletin(EDI_DOWN)
     anywhere.until(lambda: bool(anywhere.lane("highway").outages), "EDI to be down")
-    anywhere.publish(*AMENDED, *REPLACED, *WITHDRAWN, *CANCELLED)
-    anywhere.until(lambda: anywhere.counts()["held"] == 11 and anywhere.counts()["replaced"] == 1, "everything to be held")
+    anywhere.publish(*AMENDED, *REPLACED, *WITHDRAWN, *BY_HAND, *CANCELLED)
+    anywhere.until(lambda: anywhere.counts()["held"] == 13 and anywhere.counts()["replaced"] == 1, "everything to be held")
     told = anywhere.tidegate("message", "withdraw", "withdrawn-old", "--reason", "the truck broke down")
     assert "withdrawn" == told["state"]
     anywhere.publish(cargo("withdrawn-new", "CCN-C"))
     anywhere.until_state("withdrawn-new", "held")
     assert 0 == anywhere.posts()
+    anywhere.file_at_cbsa("cargo", ccn=["CCN-E"])
+    assert "filed" == anywhere.tidegate("message", "filed", "hand-cargo", "--reference", "portal 4711")["state"]
 
     anywhere.bulletin(EDI_RESOLVED)
-    anywhere.until(lambda: anywhere.counts()["captured"] == 11, "everything to be captured")
-    went = anywhere.captured()
-    assert 11 == len(went) == len(anywhere.arrived()), "nothing was tried in vain"
-    assert {"replaced-old", "withdrawn-old"}.isdisjoint(went)
+    anywhere.until(lambda: anywhere.counts()["captured"] == 12, "everything to be captured")
+    first, *went = anywhere.captured()
+    assert ("not-by-tidegate-0", 12) == (first, len(went))
+    assert [first, *went] == anywhere.arrived(), "nothing was tried in vain"
+    assert {"replaced-old", "withdrawn-old", "hand-cargo"}.isdisjoint(went)
+    assert "hand-trip" in went
     for one, then in [
         ("amended-original", "amended-change"),
         ("amended-original", "amended-trip"),
@@ -56,7 +63,7 @@ def test_cargo_amended_replaced_withdrawn_and_cancelled_while_held(anywhere: Tow
         ("cancelled-cancel", "cancelled-again"),
     ]:
         assert went.index(one) < went.index(then), f"{one} goes before {then}: {went}"
-    assert {"captured": 11, "replaced": 1, "withdrawn": 1} == anywhere.counts()
+    assert {"captured": 12, "filed": 1, "replaced": 1, "withdrawn": 1} == anywhere.counts()
     too_late = anywhere.type("message", "withdraw", "amended-original", "--reason", "changed our mind")
     assert (4, "R15") == (too_late.code, too_late.value["rule"])
     anywhere.publish(cargo("replaced-late", "CCN-B", replaces="replaced-new"))

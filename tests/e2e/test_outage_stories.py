@@ -100,11 +100,16 @@ def test_refusals_before_any_notice_let_one_probe_at_a_time_go_and_park_nothing(
 def test_refused_connections_that_heal_by_themselves_cost_nothing(border: Town) -> None:
     """R33: nobody listens for a while and no notice says so: suspect, held, then everything goes, each message once."""
     border.authority.close_listener(3)
-    border.publish(*(cargo(f"heal-{number}", f"CCN-HEAL{number}") for number in range(20)))
+    border.publish(cargo("heal-scout", "CCN-HEAL"))
     border.until(lambda: border.channel("edi") == "suspect", "the link to be suspect")
+    keys = [f"heal-{number}" for number in range(20)]
+    border.publish(*(cargo(key, f"CCN-{key}") for key in keys))
+    border.until_state(keys[-1], "held")
+    assert not set(keys) & set(border.asked_for())
     border.until(border.authority.is_reachable, "the listener to be back")
-    for number in range(20):
-        border.until_state(f"heal-{number}", "captured")
-    assert 20 == sum(key.startswith("heal-") for key in border.arrived())
+    for key in keys:
+        border.until_state(key, "captured")
+    assert 21 == sum(key.startswith("heal-") for key in border.arrived())
+    assert 20 == sum(border.message(key).attempts for key in keys), "the scout was the probe, nothing else was tried"
     assert "up" == border.channel("edi")
     border.assert_sound()

@@ -1,0 +1,220 @@
+"""What one incarnation has under way: intents, grants to start, sends and their outcomes; must not choose what goes.
+
+Grants are learnt only by reading (R41): an append may be ambiguous or late, so that a grant may come back that nobody waits for
+any more. It expires, like one that comes too late to be started within *delta* of the moment before its intent was issued.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from lane.identity import wire_key
+from lane.state import NEVER, Grants, LaneState, Message
+from replay.planner import put_back
+from schemas.cloudevents import attributes_of
+from schemas.effects import Done, Fetch, Send, Turn
+from schemas.facts import MEMBERS_COUNT_MAX, Outcome, SendIntended, SendResult, SendsConcluded
+from schemas.streams import Record, inbound
+from schemas.wire import Transmission, TransportReply, TransportResult
+
+INTENTS_COUNT_MAX: Final = 4
+"""Most intents under way at once: enough to hide the log's latency, few enough to read."""
+
+ISSUE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Most payload bytes that one intent brings into memory, passed by at most one message."""
+
+DETAIL_CHARS_MAX: Final = 200
+"""How much of the transport's words is kept in an outcome: a sentence."""
+
+RESULTS: Final[dict[TransportResult, SendResult]] = {
+    "transmitted": "transmitted", "refused": "refused", "not_taken": "not_taken", "slow_down": "slow_down",
+    "unknown": "unknown", "not_started": "expired",
+}  # fmt: skip
+
+
+class PayloadAltered(Exception):
+    """The log gives other bytes than were published (I1f): nothing is sent, a person is called."""
+
+
+@dataclass(slots=True)
+class Issue:
+    """One intent of this incarnation: when it was issued, what it names, where it stands, and its payloads as they come in.
+
+    `lost`: its append failed or is ambiguous; after the lane is read to its end it is given up.
+    """
+
+    issued_s: float
+    messages: list[Message]
+    payloads: dict[int, Record] | None = None
+    position: int | None = None
+    lost: bool = False
+
+
+@dataclass(slots=True)
+class Flight:
+    """Everything of one incarnation that is under way. Times are readings of the boot clock, in seconds."""
+
+    issues: dict[int, Issue] = field(default_factory=dict)
+    issue_count: int = 0
+    last_grant: int = NEVER
+    waiting: dict[int, Grants] = field(default_factory=dict)
+    sending: dict[tuple[int, int], float] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    concluding: dict[int, tuple[Outcome, ...]] = field(default_factory=dict)
+    conclude_count: int = 0
+
+    def is_empty(self) -> bool:
+        """Whether nothing is under way and every outcome is written."""
+        return not (self.sending or self.outcomes or self.concluding or self.waiting or self.issues)
+
+    def named(self) -> dict[int, Message]:
+        """The messages of intents that were not read back yet, by position."""
+        return {message.position: message for issue in self.issues.values() for message in issue.messages}
+
+    def outstanding(self) -> Counter[str]:
+        """How many messages per channel are intended and not granted yet: they count against the caps."""
+        return Counter(message.channel for message in self.named().values() if message.state == "held")
+
+    def issue(self, state: LaneState, planned: list[Message], *, epoch: int, turn: Turn) -> tuple[int, SendIntended] | None:
+        """Make an intent of what was planned and is not named by another one; None when nothing is left of it."""
+        named = self.named()
+        fresh = [message for message in planned if message.position not in named]
+        messages = list(_within_bytes(fresh))
+        put_back(state, fresh[len(messages) :])
+        if not messages:
+            return None
+        self.issue_count += 1
+        self.issues[self.issue_count] = Issue(turn.boot_s, messages)
+        numbers = tuple(message.position for message in messages)
+        return self.issue_count, SendIntended(at_ms=turn.at_ms, epoch=epoch, issue=self.issue_count, messages=numbers)
+
+    def fetch(self, number: int, *, mode: str) -> Fetch:
+        """Fetch an intent's payloads while it is being written."""
+        positions = tuple(message.inbound for message in self.issues[number].messages)
+        return Fetch(("payload", number), inbound(mode), positions)
+
+    def written(self, number: int, done: Done) -> bool:
+        """Take in that an intent was appended, or not; False when that is in doubt."""
+        issue = self.issues.get(number)
+        if issue is not None and done.error is None:
+            positions = done.result
+            assert isinstance(positions, (list, tuple, range))
+            issue.position = positions[0]
+        elif issue is not None:
+            issue.lost = True
+        return done.error is None
+
+    def fetched(self, number: int, done: Done) -> None:
+        """Take in an intent's payloads; without them its grants expire."""
+        issue = self.issues.get(number)
+        if issue is not None:
+            records = done.result if done.error is None else ()
+            assert isinstance(records, (list, tuple))
+            issue.payloads = {record.position: record for record in records}
+
+    def collect(self, state: LaneState, *, epoch: int, read_to: int, in_doubt: bool) -> None:
+        """Learn grants by reading, unasked-for ones too; give up intents that came back void or were lost."""
+        fresh = []
+        for position in reversed(state.grants):
+            if position <= self.last_grant:
+                break
+            fresh.append(position)
+        for position in reversed(fresh):
+            self.last_grant = position
+            if state.grants[position].epoch == epoch:
+                self.waiting[position] = state.grants[position]
+        for number, issue in list(self.issues.items()):
+            is_void = issue.position is not None and read_to > issue.position and issue.position not in self.waiting
+            if is_void or (issue.lost and not in_doubt):
+                del self.issues[number]
+                put_back(state, issue.messages)
+
+    def start(self, state: LaneState, turn: Turn, *, holds: bool) -> Iterator[Send]:
+        """Start what is granted and has its payload; what came too late, or to nobody, expires (R41)."""
+        delta_s = state.policy.delta_ms / 1000
+        for position, grants in list(self.waiting.items()):
+            issue = self.issues.get(grants.issue)
+            in_time = issue is not None and holds and turn.boot_s <= issue.issued_s + delta_s
+            if in_time and issue is not None and issue.payloads is None:
+                continue
+            del self.waiting[position]
+            payloads = issue.payloads or {} if in_time and issue is not None else {}
+            if issue is not None:
+                del self.issues[grants.issue]
+                put_back(state, [message for message in issue.messages if message.position not in grants.members])
+            for message in list(grants.members.values()):
+                record = payloads.get(message.inbound)
+                if record is None or issue is None:
+                    self.outcomes.append(Outcome(message=message.position, grant=position, result="expired"))
+                else:
+                    self.sending[message.position, position] = issue.issued_s
+                    transmission = _transmission(state, message, record, issued_s=issue.issued_s)
+                    yield Send(("send", message.position, position), transmission)
+
+    def sent(self, message: int, grant: int, reply: TransportReply) -> None:
+        """Take in what became of a send."""
+        issued_s = self.sending.pop((message, grant))
+        outcome = Outcome(
+            message=message,
+            grant=grant,
+            result=RESULTS[reply.result],
+            status=reply.status,
+            retry_after_ms=None if reply.retry_after_s is None else round(reply.retry_after_s * 1000),
+            age_ms=None if reply.started_s is None else round((reply.started_s - issued_s) * 1000),
+            detail=reply.detail[:DETAIL_CHARS_MAX],
+        )
+        self.outcomes.append(outcome)
+
+    def conclude(self, *, epoch: int, at_ms: int) -> Iterator[tuple[int, SendsConcluded]]:
+        """The outcomes that are not written yet, as facts with a number each."""
+        while self.outcomes:
+            batch, self.outcomes = tuple(self.outcomes[:MEMBERS_COUNT_MAX]), self.outcomes[MEMBERS_COUNT_MAX:]
+            self.conclude_count += 1
+            self.concluding[self.conclude_count] = batch
+            yield self.conclude_count, SendsConcluded(at_ms=at_ms, epoch=epoch, outcomes=batch)
+
+    def concluded(self, number: int, done: Done) -> bool:
+        """Take in that outcomes were written; what is in doubt is written again: the first outcome counts (R41)."""
+        outcomes = self.concluding.pop(number)
+        if done.error is not None:
+            self.outcomes[:0] = outcomes
+        return done.error is None
+
+    def abandon(self, state: LaneState) -> None:
+        """The lane is another's: what was not started is theirs to settle (R44)."""
+        for issue in self.issues.values():
+            put_back(state, issue.messages)
+        self.issues.clear()
+        self.waiting.clear()
+
+
+def _within_bytes(messages: list[Message]) -> Iterator[Message]:
+    """As many as fit ISSUE_BYTES_MAX, and always the first."""
+    size_bytes = 0
+    for message in messages:
+        size_bytes += message.size_bytes
+        if size_bytes > ISSUE_BYTES_MAX and message is not messages[0]:
+            return
+        yield message
+
+
+def _transmission(state: LaneState, message: Message, record: Record, *, issued_s: float) -> Transmission:
+    """What goes on the wire: the bytes and the words as they were published, read from the record itself."""
+    if hashlib.sha256(record.value).hexdigest() != message.sha256:
+        raise PayloadAltered(f"the bytes at {record.position} are not those that were published as {message}; stop and verify")
+    attributes = attributes_of(record, state.mode)
+    return Transmission(
+        wire_key=wire_key(state.mode, message),
+        payload=record.value,
+        content_type=attributes.content_type,
+        tenant=message.tenant,
+        mode=state.mode,
+        kind=message.kind,
+        channel=message.channel,
+        function=message.function,
+        keys=attributes.keys,
+        start_by_s=issued_s + state.policy.delta_ms / 1000,
+        within_s=state.policy.tau_ms / 1000,
+    )

@@ -112,4 +112,3 @@ def test_refused_connections_that_heal_by_themselves_cost_nothing(border: Town) 
     assert 21 == sum(key.startswith("heal-") for key in border.arrived())
     assert 20 == sum(border.message(key).attempts for key in keys), "the scout was the probe, nothing else was tried"
     assert "up" == border.channel("edi")
-    border.assert_sound()

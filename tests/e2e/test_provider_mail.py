@@ -29,8 +29,6 @@ def test_a_provider_gets_its_own_answers_raw_and_matched_and_no_others(border: T
     assert [("notice", None), ("captured", "mail-more"), ("captured", "mail-more")] == [
         (each["outcome"], each["matched"] and each["matched"]["key"]) for each in later(border, first)
     ]
-    border.authority.set_faults()
-    border.assert_sound()
 
 
 def later(border: Town, first: dict[str, Any]) -> list[dict[str, Any]]:
@@ -49,19 +47,16 @@ def test_an_answer_about_ours_that_is_addressed_to_another_is_nobodys_mail(borde
     assert [] == border.tidegate("responses", "--tenant", "not-losing")["responses"]
     assert ["arrived"] == [each["matched"]["key"] for each in border.tidegate("responses", "--tenant", "losing")["responses"]]
     border.until_state("strayed", "captured")
-    border.authority.set_faults()
-    border.assert_sound()
 
 
 def test_one_key_of_two_tenants_names_two_messages_and_neither_is_taken_for_the_other(border: Town) -> None:
     """R10, I10: a publisher's key is its own; who asks without a tenant is told to say whose, and never gets a guess."""
-    border.publish(cargo("same-key", "CCN-SAME1", tenant="postel"), cargo("same-key", "CCN-SAME2", tenant="nosy"))
+    border.publish(cargo("same-key", "CCN-SAME1", tenant="one"), cargo("same-key", "CCN-SAME2", tenant="other"))
     border.until(lambda: [each.state for each in border.lane("highway").find(None, "same-key")] == ["captured"] * 2, "both")
     asked = border.type("why", "same-key")
-    assert (2, {"postel", "nosy"}) == (asked.code, {each["tenant"] for each in asked.value["choices"]})
-    assert "CCN-SAME1" == border.tidegate("message", "show", "same-key", "--tenant", "postel")["document"]
+    assert (2, {"one", "other"}) == (asked.code, {each["tenant"] for each in asked.value["choices"]})
+    assert "CCN-SAME1" == border.tidegate("message", "show", "same-key", "--tenant", "one")["document"]
     assert 2 == border.arrived().count("same-key")
-    border.assert_sound()
 
 
 @pytest.mark.xfail(strict=True, reason="lane.state.Blocker.sentence names the other party's message, by its tenant and key")

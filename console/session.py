@@ -58,9 +58,7 @@ def session(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[
     settings = settings_of(data=data, kafka=kafka)
     data_dir = settings.data or DATA_DIR_DEFAULT
     if settings.kafka is None and (not data_dir.exists() or (data_dir.is_dir() and not has_log(data_dir))):
-        raise Stop(
-            Exit.FAILED, f"there is no log in {data_dir}: name its folder with --data, or publish something first"
-        )
+        raise Stop(Exit.FAILED, f"there is no log in {data_dir}: name its folder with --data, or publish something first")
     with opened(settings) as log:
         yield Session(log, Output(as_json=as_json))
 

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from audit.verify import verify
+from eventlog.port import READ_COUNT_MAX
 from gateway.authority_order import HistoryRow, OrderViolation, order_violations
 from lane.identity import wire_key
 from lane.policy import Policy
-from lane.state import LaneState, Message
+from lane.state import NEVER, Finding, LaneState, Message
+from lane.view import LaneView
 from lane.why import why
 from schemas.cloudevents import to_headers
 from schemas.codec import encode, schema_entries
-from schemas.facts import PolicyAdopted
+from schemas.facts import Fact, PolicyAdopted
 from schemas.messages import Attributes, parse_attributes
-from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, inbound
+from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, Record, inbound, lane
 from tests.simulation.authority import SimulatedAuthority
 from tests.simulation.clockwork import CODEC, EPOCH_MS, Clockwork, Locks, Process
 
@@ -118,10 +120,28 @@ def _judged(
     for message in state.messages.values():
         if message.state == "captured" and wire_key(state.mode, message) not in captured:
             broken.append(f"I4e {message} is called captured and CBSA never captured it")
+    broken += _off_chain(clockwork, state.mode)
     report = verify(clockwork.log, CODEC)
     broken += [f"audit {check.name}: {finding}" for check in report.checks for finding in check.findings[:2]]
     digest = hashlib.sha256(repr([(row["idempotency_key"], row["outcome"]) for row in rows]).encode()).hexdigest()[:16]
     return Outcome(seed, broken, clockwork.sometimes, digest, Counter(message.state for message in state.messages.values()))
+
+
+def _off_chain(clockwork: Clockwork, mode: str) -> list[str]:
+    """R1: whatever took effect continues what took effect before it from the same source."""
+    broken = []
+    marks: dict[str, int] = {}
+
+    def listen(record: Record, fact: Fact, findings: tuple[Finding, ...]) -> None:
+        source = getattr(fact, "source", None)
+        if source is None or any(finding.void and finding.rule == "R1" for finding in findings):
+            return
+        if source.previous != marks.get(source.stream, NEVER):
+            broken.append(f"R1 the fact at {record.position} took effect and continues {source.previous} of {source.stream}")
+        marks[source.stream] = source.position
+
+    LaneView(mode, CODEC.decode, listen).absorb(clockwork.log.read(lane(mode), 0, READ_COUNT_MAX, 0))
+    return broken[:3]
 
 
 def _came_late(state: LaneState, rows: list[HistoryRow], violation: OrderViolation) -> bool:

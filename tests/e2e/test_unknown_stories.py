@@ -49,3 +49,21 @@ def test_a_connection_that_breaks_after_cbsa_took_the_message_makes_no_second_fi
         key for key in border.captured() if key.startswith("broken-")
     )
     assert 1 == border.authority.stats()["posts_of_one_key_at_once_max"]
+
+
+def test_an_answer_that_nobody_can_read_keeps_no_other_back(border: Town) -> None:
+    """R3, R54: it lies among others on one page; those count at once, and of the unread one the status query tells."""
+    border.authority.set_channel("edi", outbound="down")
+    border.authority.set_faults({"name": "answer_unreadable", "next": 1, "match": "page-odd"})
+    keys = ["page-odd", *(f"page-{number}" for number in range(5))]
+    border.publish(*(cargo(key, f"CCN-{key}", tenant="paging") for key in keys))
+    border.until(lambda: set(keys) <= set(border.arrived()), "CBSA to have all of them")
+    border.authority.set_channel("edi", outbound="up")
+    for key in keys:
+        border.until_state(key, "captured")
+    border.until(lambda: len(border.tidegate("responses", "--tenant", "paging")["responses"]) == 5, "the mail")
+    mail = border.tidegate("responses", "--tenant", "paging")["responses"]
+    assert set(keys) - {"page-odd"} == {each["matched"]["key"] for each in mail}
+    facts = [step["fact"] for step in border.tidegate("audit", "story", "page-odd")["steps"]]
+    assert "StatusAnswered" in facts
+    assert 6 == sum(key.startswith("page-") for key in border.arrived())

@@ -45,27 +45,39 @@ class Blocker(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The reason in words; made when somebody asks, for most blocked messages are never asked about."""
+        """The reason in words, for the operator; made when somebody asks, for most blocked messages are never asked about."""
+        return self._words(str(self.message), str(self.topic), self.message.remark if self.message else "")
+
+    def told_to(self, asker: "Message") -> str:
+        """The reason in words for a message's own tenant: another party's document is named only by a key that the asker's
+        own message names, and another party's message not at all (I10)."""
+        own = self.message is None or self.message.tenant == asker.tenant
+        named = self.topic is asker.doc or self.topic in asker.listed or self.topic in asker.related
+        who = str(self.message) if own else "another party's message"
+        topic = str(self.topic) if named or (own and self.message is not None) else f"another party's {self.topic.kind}"
+        return self._words(who, topic, self.message.remark if own and self.message else "")
+
+    def _words(self, who: str, topic: str, remark: str) -> str:
         match self.kind:
             case "queue":
-                return f"{self.message} goes first: one document, one queue"
+                return f"{who} goes first: one document, one queue"
             case "pending":
-                return f"{self.topic} is not settled yet: {self.message} ({self.message and self.message.function}) goes first"
+                return f"{topic} is not settled yet: {who} ({self.message and self.message.function}) goes first"
             case "missing":
-                return f"{self.topic} was never seen here; it is waited for, then this message goes without it"
+                return f"{topic} was never seen here; it is waited for, then this message goes without it"
             case "wanted":
-                return f"{self.topic} is not on file, and CBSA rejected this message for want of it"
+                return f"{topic} is not on file, and CBSA rejected this message for want of it"
             case "aside":
-                remark = self.message.remark if self.message else ""
-                return f"{self.topic} is not on file: {self.message} is {self.message and self.message.state} ({remark})"
+                said = f" ({remark})" if remark else ""
+                return f"{topic} is not on file: {who} is {self.message and self.message.state}{said}"
             case "naming":
-                return f"{self.message} came first and names or lets go of {self.topic}"
+                return f"{who} came first and names, or lets go of, a document that this one names or files"
             case "second":
-                return f"{self.topic} is on file already: publish a change, or `replaces` the message that waits"
+                return f"{topic} is on file already: publish a change, or `replaces` the message that waits"
             case "time":
                 return "its own time has not come: not_before, or for an arrival occurred_at, lies ahead"
             case "cycle":
-                return f"it waits for {self.topic}, which waits for it"
+                return f"it waits for {topic}, which waits for it"
             case "flight":
                 return "its last grant has no outcome yet: two attempts never overlap"
 

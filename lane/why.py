@@ -63,7 +63,10 @@ def _by_state(state: LaneState, message: Message, *, at_ms: int) -> list[Reason]
 
 
 def _held(state: LaneState, message: Message, *, at_ms: int) -> list[Reason]:
-    """What a held message waits for: its channel, then the chain of predecessors, each with its own reason."""
+    """What a held message waits for: its channel, then the chain of predecessors, each with its own reason.
+
+    The chain ends where it leaves the asker's own tenant (I10).
+    """
     reasons = []
     shut = hold(state, message, at_ms=at_ms) or gate(state, state.channel(message.channel), message, at_ms=at_ms)
     if shut is not None:
@@ -75,8 +78,9 @@ def _held(state: LaneState, message: Message, *, at_ms: int) -> list[Reason]:
         found = blocker(state, here, at_ms=at_ms)
         if found is None:
             break
-        reasons.append(Reason(found.rule, found.sentence))
-        here = found.message if found.message is not None and found.message.state == "held" else None
+        reasons.append(Reason(found.rule, found.told_to(message)))
+        ahead = found.message
+        here = ahead if ahead is not None and ahead.state == "held" and ahead.tenant == message.tenant else None
     if message.remark:
         reasons.append(Reason("last", message.remark))
     return reasons or [Reason("R30", "nothing stands in its way: it goes with the next grant")]

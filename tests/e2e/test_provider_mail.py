@@ -59,7 +59,6 @@ def test_one_key_of_two_tenants_names_two_messages_and_neither_is_taken_for_the_
     assert 2 == border.arrived().count("same-key")
 
 
-@pytest.mark.xfail(strict=True, reason="lane.state.Blocker.sentence names the other party's message, by its tenant and key")
 def test_why_names_another_partys_document_only_by_the_key_that_ones_own_message_names(here: Town) -> None:
     """I10: edges cross tenants, so the reason is told, and not who filed what under which key, nor a trip one never named."""
     here.up()

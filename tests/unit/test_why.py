@@ -150,3 +150,17 @@ def test_needs_a_person_lists_what_no_program_can_bring_on() -> None:
     ]
     assert {"lane", "tenant", "key", "state", "reason", "since"} == set(lines[0])
     assert "rejected T36" == next(line["reason"] for line in lines if line["key"] == "A1")
+
+
+def test_i10_another_party_is_named_only_by_what_ones_own_message_names() -> None:
+    """I10: edges cross tenants; the reason is told, and not who filed what under which key, nor what one never named."""
+    story = Story()
+    story.cargo("A1", key="ask-cargo", tenant="zeta")
+    story.trip("T9", "A1", key="ask-trip", tenant="zeta")
+    story.trip("T1", "A1", key="trip")
+    story.close("A1", key="close")
+    for key in ("trip", "close"):
+        told = " ".join(reason.sentence for reason in why(story.state, story[key], at_ms=story.at_ms))
+        assert [] == [word for word in ("zeta", "ask-cargo", "ask-trip", "T9") if word in told]
+        assert "another party's" in told
+    assert "shipment A1" in " ".join(reason.sentence for reason in why(story.state, story["trip"], at_ms=story.at_ms))

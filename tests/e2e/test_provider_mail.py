@@ -4,8 +4,6 @@ import base64
 import json
 from typing import Any
 
-import pytest
-
 from tests.e2e.town import EDI_DOWN, Town, cargo, message, trip
 
 

@@ -144,7 +144,7 @@ def _workers(
 ) -> "Iterator[tuple[str, Worker]]":
     from consumers.availability import copy_to_lane, read_bulletins
     from consumers.intake import intake
-    from consumers.responses import answers_to_lane, poll_answers
+    from consumers.responses import answers_to_lane, doubts_to_desk, poll_answers
     from replay.runner import Runner
 
     holder = holder_name()
@@ -153,6 +153,7 @@ def _workers(
     if "responses" in names:
         assert gateway is not None
         yield "poll", poll_answers(responses, gateway=gateway.name)
+        yield "doubts", doubts_to_desk(responses, desk)
     for mode, view in lanes.items():
         if "intake" in names:
             yield f"intake.{mode}", intake(view)

@@ -11,12 +11,12 @@ from typing import Final
 from gateway.answers import parse_page
 from lane.identity import parse_wire_key
 from lane.state import NEVER
-from lane.view import LaneView
+from lane.view import DeskView, LaneView
 from schemas.codec import encode
 from schemas.effects import Append, CatchUp, Follow, Poll, Sleep, Worker
-from schemas.facts import AnswerGiven, AnswersReceived, Source
+from schemas.facts import AnswerDoubted, AnswerGiven, AnswersReceived, Source
 from schemas.responses import POLLED, link_of, page_entry
-from schemas.streams import MODES, RESPONSES, Entry, Record, lane
+from schemas.streams import DESK, MODES, RESPONSES, Entry, Record, lane
 from schemas.wire import Answer, Page
 
 POLL_WAIT_S: Final = 10.0
@@ -37,6 +37,12 @@ IDLE_PAGES_MAX: Final = 1_000
 READ_BACK_WAIT_S: Final = 5.0
 """Longest wait for our own facts to come back."""
 
+REASON_CHARS_MAX: Final = 500
+"""Longest reason kept for a page that is doubted: a sentence or two."""
+
+ASTRAY_SHOWN_MAX: Final = 10
+"""Most answers of a page that a reason names."""
+
 PAGES_COUNT_MAX: Final = 20
 """Most pages that one append makes facts of: a fact names up to 500 messages."""
 
@@ -47,7 +53,7 @@ class ResponsesView:
     def __init__(self) -> None:
         self.next_position = 0
         self.chain: dict[str, int] = {}
-        self.unread: list[tuple[int, str]] = []
+        self.doubts: deque[tuple[int, str]] = deque()
         self.pages: dict[str, deque[tuple[int, str, tuple[AnswerGiven, ...]]]] = {mode: deque() for mode in MODES}
 
     def absorb(self, records: Sequence[Record]) -> None:
@@ -73,13 +79,21 @@ class ResponsesView:
         try:
             answers = parse_page(record.value)
         except ValueError as unreadable:
-            self.unread.append((record.position, str(unreadable)))
+            self.doubts.append((record.position, str(unreadable)[:REASON_CHARS_MAX]))
             return
         by_mode: dict[str, list[AnswerGiven]] = {}
+        astray = []
         for answer in answers:
             parsed = _given(answer)
-            if parsed is not None and parsed[0] in self.pages:
+            if parsed is None or parsed[0] not in self.pages:
+                continue
+            if answer.receiver == parsed[1].tenant:
                 by_mode.setdefault(parsed[0], []).append(parsed[1])
+            else:
+                astray.append(answer.seq)
+        if astray:
+            reason = f"answers {astray[:ASTRAY_SHOWN_MAX]} name one party's message and are addressed to another; ask CBSA"
+            self.doubts.append((record.position, reason))
         for mode, given in by_mode.items():
             self.pages[mode].append((record.position, gateway, tuple(given)))
 
@@ -145,6 +159,26 @@ def answers_to_lane(responses: ResponsesView, view: LaneView) -> Worker:
         positions = turn.done[0].result
         assert isinstance(positions, (list, tuple, range))
         turn = yield [Follow("read back", stream, positions[-1], READ_BACK_WAIT_S)]
+
+
+def doubts_to_desk(responses: ResponsesView, desk: DeskView) -> Worker:
+    """Lay the pages that nothing can be made of before a person, for ever, each once by the chain of positions (R1)."""
+    turn = yield [CatchUp("desk", DESK)]
+    turn = yield [CatchUp("responses", RESPONSES)]
+    while not turn.stopping:
+        mark = desk.state.marks.get(RESPONSES, NEVER)
+        while responses.doubts and responses.doubts[0][0] <= mark:
+            responses.doubts.popleft()
+        if not responses.doubts:
+            turn = yield [Follow("responses", RESPONSES, responses.next_position, LOOK_WAIT_S)]
+            continue
+        position, reason = responses.doubts[0]
+        source = Source(stream=RESPONSES, position=position, previous=mark)
+        fact = AnswerDoubted(at_ms=turn.at_ms, source=source, reason=reason)
+        turn = yield [Append("append", DESK, (Entry(encode(fact)),))]
+        if turn.done[0].error is not None:
+            turn = yield [Sleep("retry", LOOK_WAIT_S)]
+        turn = yield [CatchUp("desk", DESK)]
 
 
 def _facts(responses: ResponsesView, view: LaneView, *, at_ms: int) -> list[AnswersReceived]:

@@ -8,6 +8,7 @@ from lane.policy import Policy
 from lane.state import NEVER, RULES_VERSION, Finding
 from schemas.facts import (
     ActDenied,
+    AnswerDoubted,
     BulletinRead,
     BulletinUnread,
     ComponentOverridden,
@@ -90,6 +91,8 @@ def apply(state: DeskState, position: int, fact: DeskFact) -> tuple[Finding, ...
             return _off_chain(state, fact.source) or _notice(state, position, fact)
         case BulletinUnread():
             return _off_chain(state, fact.source) or _unread(state, position, fact)
+        case AnswerDoubted():
+            return _off_chain(state, fact.source) or _doubted(state, position, fact)
         case ComponentOverridden():
             return _override(state, position, fact)
         case PolicyAdopted():
@@ -124,6 +127,12 @@ def _off_chain(state: DeskState, source: Source) -> tuple[Finding, ...]:
 def _unread(state: DeskState, position: int, fact: BulletinUnread) -> tuple[Finding, ...]:
     state.tasks[position] = Task(position, fact.at_ms, f"a notice could not be read and changes nothing: {fact.reason}")
     return (Finding("R4", fact.reason),)
+
+
+def _doubted(state: DeskState, position: int, fact: AnswerDoubted) -> tuple[Finding, ...]:
+    where = f"{fact.source.stream} at {fact.source.position}"
+    state.tasks[position] = Task(position, fact.at_ms, f"an answer of CBSA changes nothing ({where}): {fact.reason}")
+    return (Finding("R52", fact.reason),)
 
 
 def _notice(state: DeskState, position: int, fact: BulletinRead) -> tuple[Finding, ...]:

@@ -4,7 +4,7 @@ from typing import Final, TypeAlias
 
 from lane.gate import hold, holding
 from lane.moves import in_drain, move, park, refresh
-from lane.order import ARRIVALS, blocker
+from lane.order import ARRIVALS, blocker, missing
 from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
 from schemas.facts import (
     LaneReleased,
@@ -17,7 +17,6 @@ from schemas.facts import (
 )
 
 STALE: Final = "not_after"
-WITHOUT: Final = "went without a predecessor that was never seen here (R22)"
 
 EpochFact: TypeAlias = LaneTaken | LaneReleased | StillHere | SendIntended | SendsConcluded | StatusAnswered | PersonNeeded
 
@@ -224,8 +223,9 @@ def _grant(state: LaneState, message: Message, position: int, fact: SendIntended
     message.epoch = fact.epoch
     message.attempts += 1
     message.open = True
-    if message.grace >= 0 and WITHOUT not in message.notes:
-        message.notes = (*message.notes, WITHOUT)
+    if message.grace >= 0:
+        told = (f"went without {doc}, which was never seen here (R22)" for doc in missing(message))
+        message.notes = tuple(dict.fromkeys((*message.notes, *told)))
 
 
 def _no(rule: str, sentence: str, message: Message) -> Finding:

@@ -92,6 +92,14 @@ def settling_counts(state: LaneState, message: Message) -> bool:
     return state.policy.settling_ms is not None and answers_are_late(state, message)
 
 
+def missing(message: Message) -> Iterator[Document]:
+    """The documents that the message names itself, and its own where it changes one, that are not on file and wait nowhere."""
+    named = message.listed if message.function == "original" else (message.doc, *message.listed)
+    if message.kind == "conveyance_arrival":
+        named = (*message.related, *named)
+    return (doc for doc in named if not doc.on_file and not any(each is not message for each in doc.queue))
+
+
 def answers_are_late(state: LaneState, message: Message) -> bool:
     """Whether a notice says that answers on the message's channel are missing or late."""
     needs = state.policy.channels[message.channel].outbound

@@ -73,7 +73,9 @@ class Blocker(NamedTuple):
             case "naming":
                 return f"{who} came first and names, or lets go of, a document that this one names or files"
             case "second":
-                return f"{topic} is on file already: publish a change, or `replaces` the message that waits"
+                return (
+                    f"{topic} is on file already, or will be: publish a change, or let this one replace (`replaces`) what waits"
+                )
             case "time":
                 return "its own time has not come: not_before, or for an arrival occurred_at, lies ahead"
             case "cycle":

@@ -380,8 +380,18 @@ class BulletinUnread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDoubted:
+    """A page of [responses] that can't be read whole, or answers one party with another's message: it is kept and changes
+    nothing, and is shown to a person."""
+
+    at_ms: int
+    source: Source
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeHandled:
-    """A person has dealt with a notice or refusal that asked for one. `position`: the desk position of that fact."""
+    """A person has dealt with a notice or answer that asked for one. `position`: the desk position of that fact."""
 
     at_ms: int
     position: int
@@ -440,7 +450,15 @@ LaneFact: TypeAlias = (
     | ReplayChanged
 )
 DeskFact: TypeAlias = (
-    BulletinRead | BulletinUnread | NoticeHandled | DoorRefused | ActDenied | ComponentOverridden | PolicyAdopted | RulesAdopted
+    BulletinRead
+    | BulletinUnread
+    | AnswerDoubted
+    | NoticeHandled
+    | DoorRefused
+    | ActDenied
+    | ComponentOverridden
+    | PolicyAdopted
+    | RulesAdopted
 )
 Fact: TypeAlias = LaneFact | DeskFact
 LANE_FACTS: Final[tuple[type[LaneFact], ...]] = get_args(LaneFact)

@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.availability import copy_to_lane, read_bulletins
 from consumers.intake import intake
-from consumers.responses import ResponsesView, answers_to_lane, poll_answers
+from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
 from eventlog.memory import Fault, MemoryLog
 from eventlog.port import LogError
 from gateway.port import GatewayUnavailable
@@ -174,6 +174,7 @@ class Process:
             "notices": copy_to_lane(self.desk, self.lane),
             "poll": poll_answers(self.responses, gateway="sim"),
             "answers": answers_to_lane(self.responses, self.lane),
+            "doubts": doubts_to_desk(self.responses, self.desk),
             "runner": self.runner.run(),
         }
         for worker in workers.values():

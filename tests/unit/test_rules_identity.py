@@ -268,7 +268,7 @@ def test_r14_a_second_original_is_parked_at_receipt() -> None:
     story.cargo("A1")
     found = story.cargo("A1", key="again")
     assert ["R14"] == rules(found)
-    assert "publish a change, or `replaces`" in found[0].sentence
+    assert "publish a change, or let this one replace" in found[0].sentence
     assert "parked" == story.state.verdicts[1].verdict
 
 

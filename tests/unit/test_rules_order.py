@@ -81,7 +81,7 @@ def test_r22_a_named_document_that_was_never_seen_is_waited_for_ten_minutes() ->
     assert ["R6"] == rules(story.wait(599.999).grace_elapsed("T"))
     assert () == story.wait(0.001).grace_elapsed("T")
     assert () == story.intend("T")
-    assert ("went without a predecessor that was never seen here (R22)",) == story["T"].notes
+    assert ("went without shipment A1, which was never seen here (R22)",) == story["T"].notes
 
 
 def test_r22_grace_runs_from_the_channels_last_opening() -> None:

@@ -1,0 +1,51 @@
+"""What CBSA said is kept raw, read once, and laid before a person where nothing can be made of it."""
+
+import json
+from typing import Any
+
+from consumers.responses import ResponsesView, doubts_to_desk
+from lane.view import DeskView
+from schemas.codec import Codec, encode
+from schemas.effects import Append, Done, Turn
+from schemas.facts import AnswerDoubted, Source
+from schemas.responses import page_entry
+from schemas.streams import RESPONSES, Record
+from schemas.wire import Page
+
+
+def _record(position: int, raw: bytes) -> Record:
+    entry = page_entry("sim", Page(raw=raw, previous_seq=position, last_seq=position + 1, count=1))
+    return Record(position, 0, entry.value, entry.headers)
+
+
+def _page(seq: int, **answer: Any) -> bytes:
+    row = {"seq": seq, "outcome": "captured", "code": "OK", "text": "", "payload_base64": None, "at": "2025-11-24T15:00:00Z"}
+    return json.dumps({"next": seq, "responses": [row | answer]}).encode()
+
+
+def test_an_answer_is_believed_only_for_the_party_that_it_is_addressed_to() -> None:
+    """I10, R52: an answer for acme's message that is addressed to zeta is nobody's verdict."""
+    view = ResponsesView()
+    view.absorb([_record(0, _page(1, idempotency_key="highway/acme/k1", receiver="zeta"))])
+    view.absorb([_record(1, _page(2, idempotency_key="highway/acme/k1", receiver="acme"))])
+    assert [1] == [position for position, _, _ in view.pages["highway"]]
+    assert [0] == [position for position, _ in view.doubts]
+
+
+def test_what_is_doubted_is_laid_before_a_person_once() -> None:
+    """R52, I12: a page that can't be read waits on the desk for a person, and no longer in memory."""
+    view, desk = ResponsesView(), DeskView(Codec().decode)
+    view.absorb([_record(0, b'{"next": 1, "responses": [{"seq": 1, "outcome": "maybe"}]}')])
+    worker = doubts_to_desk(view, desk)
+    next(worker)
+    worker.send(Turn(0, 0.0, (Done("desk"),)))
+    (append,) = worker.send(Turn(7, 0.0, (Done("responses"),)))
+    assert isinstance(append, Append)
+    fact = Codec().decode(append.entries[0].value)
+    assert isinstance(fact, AnswerDoubted)
+    assert Source(stream=RESPONSES, position=0, previous=-1) == fact.source
+    worker.send(Turn(8, 0.0, (Done("append", [0]),)))
+    desk.absorb([Record(0, 0, encode(fact)), Record(1, 0, encode(fact))])
+    worker.send(Turn(9, 0.0, (Done("desk"),)))
+    assert [0] == list(desk.state.tasks), "the second one, of another worker, is off the chain"
+    assert [] == list(view.doubts)

@@ -16,6 +16,7 @@ from replay.planner import put_back
 from schemas.cloudevents import attributes_of
 from schemas.effects import Done, Fetch, Send, Turn
 from schemas.facts import MEMBERS_COUNT_MAX, Outcome, SendIntended, SendResult, SendsConcluded
+from schemas.messages import MessageUnreadable
 from schemas.streams import Record, inbound
 from schemas.wire import Transmission, TransportReply, TransportResult
 
@@ -106,13 +107,14 @@ class Flight:
             issue.lost = True
         return done.error is None
 
-    def fetched(self, number: int, done: Done) -> None:
-        """Take in an intent's payloads; without them its grants expire."""
+    def fetched(self, number: int, done: Done) -> bool:
+        """Take in an intent's payloads; without them its grants expire. False when they could not be had."""
         issue = self.issues.get(number)
         if issue is not None:
             records = done.result if done.error is None else ()
             assert isinstance(records, (list, tuple))
             issue.payloads = {record.position: record for record in records}
+        return done.error is None
 
     def collect(self, state: LaneState, *, epoch: int, read_to: int, in_doubt: bool) -> None:
         """Learn grants by reading, unasked-for ones too; give up intents that came back void or were lost."""
@@ -146,12 +148,21 @@ class Flight:
                 put_back(state, [message for message in issue.messages if message.position not in grants.members])
             for message in list(grants.members.values()):
                 record = payloads.get(message.inbound)
-                if record is None or issue is None:
+                if record is None or issue is None or message.state != "granted":
                     self.outcomes.append(Outcome(message=message.position, grant=position, result="expired"))
                 else:
-                    self.sending[message.position, position] = issue.issued_s
-                    transmission = _transmission(state, message, record, issued_s=issue.issued_s)
-                    yield Send(("send", message.position, position), transmission)
+                    yield from self._send(state, message, record, issued_s=issue.issued_s)
+
+    def _send(self, state: LaneState, message: Message, record: Record, *, issued_s: float) -> Iterator[Send]:
+        """Put one message on the wire; what today's edge can't read any more is a person's."""
+        try:
+            transmission = _transmission(state, message, record, issued_s=issued_s)
+        except MessageUnreadable as unreadable:
+            detail = str(unreadable)[:DETAIL_CHARS_MAX]
+            self.outcomes.append(Outcome(message=message.position, grant=message.grant, result="refused", detail=detail))
+        else:
+            self.sending[message.position, message.grant] = issued_s
+            yield Send(("send", message.position, message.grant), transmission)
 
     def sent(self, message: int, grant: int, reply: TransportReply) -> None:
         """Take in what became of a send."""
@@ -182,12 +193,11 @@ class Flight:
             self.outcomes[:0] = outcomes
         return done.error is None
 
-    def abandon(self, state: LaneState) -> None:
-        """The lane is another's: what was not started is theirs to settle (R44)."""
+    def give_up(self, state: LaneState) -> None:
+        """The lane is another's: nothing more is started; what is on the wire and its outcome stay ours to tell (R41)."""
         for issue in self.issues.values():
             put_back(state, issue.messages)
         self.issues.clear()
-        self.waiting.clear()
 
 
 def _within_bytes(messages: list[Message]) -> Iterator[Message]:

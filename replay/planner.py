@@ -3,9 +3,12 @@
 It takes from the ready heaps, which are hints, and asks the gate, which is the rule. What it took and could not use goes back.
 """
 
+from collections.abc import Iterator
 from heapq import heappop
+from itertools import islice
 from typing import Final
 
+from lane.gate import holding
 from lane.grants import TOKEN, gate, rate_per_s, tokens_milli
 from lane.moves import push_ready
 from lane.state import Channel, LaneState, Message
@@ -42,8 +45,16 @@ def put_back(state: LaneState, messages: list[Message]) -> None:
 
 
 def is_sendable(state: LaneState, *, at_ms: int) -> bool:
-    """Whether something may be sent now, caps aside: then a holder that writes nothing is silent (R43)."""
-    return any(_head_may_go(state, channel, at_ms=at_ms) for channel in state.channels.values())
+    """Whether something may be sent now, caps aside: then a holder that writes nothing is silent (R43).
+
+    A ready heap is a list whose order does not matter here; SCAN_COUNT_MAX of it are looked at.
+    """
+    for channel in state.channels.values():
+        if any(not scope.tenants for _, scope in holding(state, channel.name, at_ms=at_ms)):
+            continue
+        if any(_may_go(state, channel, entry[2], at_ms=at_ms) for entry in islice(_ready(channel), SCAN_COUNT_MAX)):
+            return True
+    return bool(state.timed) and state.timed[0][0] <= at_ms
 
 
 def _room(state: LaneState, channel: Channel, *, at_ms: int, outstanding: int) -> int:
@@ -83,6 +94,13 @@ def _take(state: LaneState, channel: Channel, *, at_ms: int, count: int) -> list
     return chosen
 
 
+def _ready(channel: Channel) -> Iterator[tuple[int, int, Message]]:
+    """The channel's ready messages in no order, those of a drain only while its replay runs (R61)."""
+    if channel.drain is not None and channel.drain.status == "running":
+        yield from channel.drained
+    yield from channel.ready
+
+
 def _next_heap(channel: Channel) -> list[tuple[int, int, Message]] | None:
     """The heap whose head goes first; the drain's only while its replay runs (R61)."""
     drained = channel.drained if channel.drain is not None and channel.drain.status == "running" else []
@@ -96,16 +114,9 @@ def _is_about_the_message(rule: str) -> bool:
     return rule in ("R30", "R31", "R32")
 
 
-def _head_may_go(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
-    """Whether the first fit message of a channel passes the gate, caps aside; stale hints are dropped on the way."""
-    for _ in range(SCAN_COUNT_MAX):
-        heap = _next_heap(channel)
-        if heap is None:
-            return False
-        message = heap[0][2]
-        if message.state == "held" and message.unblocked:
-            refused = gate(state, channel, message, at_ms=at_ms)
-            return refused is None or refused.rule == CAPPED
-        heappop(heap)
-        message.queued = False
-    return False
+def _may_go(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> bool:
+    """Whether a ready message passes the gate, caps aside."""
+    if message.state != "held" or not message.unblocked:
+        return False
+    refused = gate(state, channel, message, at_ms=at_ms)
+    return refused is None or refused.rule == CAPPED

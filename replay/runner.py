@@ -18,7 +18,7 @@ from replay.lease import Standing
 from replay.planner import plan
 from replay.questions import Questions
 from schemas.codec import encode
-from schemas.effects import Append, CatchUp, Done, Follow, Lock, LockResult, Submission, Turn, Worker
+from schemas.effects import Append, CatchUp, Done, Follow, Lock, LockResult, Sleep, Submission, Turn, Worker
 from schemas.facts import LaneFact, LaneReleased
 from schemas.streams import DESK, Entry, lane
 from schemas.wire import TransportReply
@@ -47,29 +47,47 @@ class Runner:
     idempotent: bool
     can_query: bool
     standing: Standing = field(init=False)
+    flight: Flight = field(init=False)
     questions: Questions = field(init=False)
-    flight: Flight = field(default_factory=Flight)
-    lag: Lag = field(default_factory=Lag)
+    lag: Lag = field(init=False)
     in_doubt: bool = False
+    doubt_asked: bool = False
     quiet_until_s: float = 0.0
     written_due: dict[LaneFact, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.standing = Standing(self.holder)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin an incarnation: what the last one had asked, issued or looked at is no concern of this one."""
+        locked = self.standing.locked if hasattr(self, "standing") else False
+        self.standing = Standing(self.holder, locked=locked)
+        self.flight = Flight()
         self.questions = Questions(gateway=self.gateway, idempotent=self.idempotent, can_query=self.can_query)
+        self.lag = Lag()
+        self.in_doubt = self.doubt_asked = False
 
     def run(self) -> Worker:
         """Stand by for the lane, hold it, send what is sendable; for ever, or until stopping and nothing is in flight."""
-        turn = yield [CatchUp("caught up", self._stream)]
-        turn = yield [CatchUp("desk", DESK)]
+        turn = yield from self._read_up(DESK)
         while not turn.stopping:
             turn = yield from self._stand_by()
             if not turn.stopping:
                 turn = yield from self._hold(turn)
+                self._begin()
+
+    def _read_up(self, stream: str) -> Stretch:
+        """Read a stream to its end, however often that takes: nothing is judged on half a fold."""
+        while True:
+            turn = yield [CatchUp("caught up", stream)]
+            if turn.done[0].error is None or turn.stopping:
+                return turn
+            turn = yield [Sleep("retry", RETRY_S)]
 
     def _stand_by(self) -> Stretch:
         """Wait until the lane may be taken, and take it. Returns the turn it ended with."""
-        while True:
+        turn = yield from self._read_up(self._stream)
+        while not turn.stopping:
             turn = yield [Lock("lock", self.view.state.mode, self.holder)]
             result = turn.done[0].result
             if isinstance(result, LockResult):
@@ -77,18 +95,17 @@ class Runner:
             fact = self.standing.taking(self.view.state, at_ms=turn.at_ms, boot_s=turn.boot_s, seen=self.view.next_position)
             if fact is not None and not turn.stopping:
                 turn = yield [self._append("take", fact, turn)]
-                turn = yield [CatchUp("took", self._stream)]
+                turn = yield from self._read_up(self._stream)
                 if self.standing.took(self.view.state, epoch=fact.epoch, boot_s=turn.boot_s):
                     self.flight.last_grant = self.view.state.lease.taken
                     return turn
-            if turn.stopping:
-                return turn
             for submission in self._due(turn, after_ms=self.view.state.policy.ttl_ms):
                 turn = yield [submission]
             turn = yield [Follow("tick", self._stream, self.view.next_position, STANDBY_TICK_S)]
+        return turn
 
     def _hold(self, turn: Turn) -> Stretch:
-        """Send while the lease is ours. Returns the turn with which it was lost or given back."""
+        """Send while the lease is ours. Returns the turn with which it was lost or given back, and all that we know is told."""
         ticking = False
         under_way = 0
         turn = replace(turn, done=())
@@ -98,17 +115,11 @@ class Runner:
                 under_way -= 1
                 ticking = ticking and done.tag != "tick"
                 submissions.extend(self._complete(done, turn))
-            if not self._holds() and not self.flight.sending:
-                self.flight.abandon(self.view.state)
-                self.standing = Standing(self.holder, locked=self.standing.locked)
-                while under_way > 0:
-                    turn = yield []
-                    under_way -= len(turn.done)
-                return turn
             submissions.extend(self._work(turn))
-            ending = turn.stopping and self.flight.is_empty()
+            ending = (turn.stopping or not self._holds()) and self.flight.is_empty()
             if ending and under_way == 0 and not submissions:
-                turn = yield [self._append("release", LaneReleased(at_ms=turn.at_ms, epoch=self.standing.epoch), turn)]
+                if self._holds():
+                    turn = yield [self._append("release", LaneReleased(at_ms=turn.at_ms, epoch=self.standing.epoch), turn)]
                 return turn
             if not ticking and not ending:
                 ticking = True
@@ -119,17 +130,22 @@ class Runner:
     def _work(self, turn: Turn) -> Iterator[Submission]:
         """Everything that is to be done now: start grants, write outcomes, what time brings, questions, intents."""
         state, epoch = self.view.state, self.standing.epoch
+        if not self._holds():
+            self.flight.give_up(state)
         self.flight.collect(state, epoch=epoch, read_to=self.view.next_position, in_doubt=self.in_doubt)
         yield from self.flight.start(state, turn, holds=self._holds())
-        if turn.boot_s >= self.quiet_until_s:
-            for number, fact in self.flight.conclude(epoch=epoch, at_ms=turn.at_ms):
-                yield self._append(("conclude", number), fact, turn)
-        if self.in_doubt:
-            self.in_doubt = False
-            yield CatchUp("doubt", self._stream)
-        if turn.boot_s < self.quiet_until_s or not self._holds() or turn.stopping:
+        if turn.boot_s < self.quiet_until_s:
             return
-        yield from self.lag.look(self.desk.state, boot_s=turn.boot_s)
+        if self.in_doubt and not self.doubt_asked:
+            self.doubt_asked = True
+            yield CatchUp("doubt", self._stream)
+        if self.in_doubt:
+            return
+        for number, fact in self.flight.conclude(epoch=epoch, at_ms=turn.at_ms):
+            yield self._append(("conclude", number), fact, turn)
+        if turn.stopping or not self._holds():
+            return
+        yield from self.lag.look(self.desk, boot_s=turn.boot_s)
         yield from self._due(turn, after_ms=0)
         yield from self.questions.ask(state, at_ms=turn.at_ms, boot_s=turn.boot_s)
         for learnt in self.questions.facts(epoch=epoch, at_ms=turn.at_ms):
@@ -142,7 +158,7 @@ class Runner:
     def _intend(self, turn: Turn) -> Iterator[Submission]:
         """Issue the next intents, and fetch their payloads meanwhile; a reader that lags issues none (R4)."""
         state = self.view.state
-        if turn.boot_s < self.standing.may_grant_from_s or self.lag.lags(state, self.desk.state, turn):
+        if turn.boot_s < self.standing.may_grant_from_s or self.lag.lags(state, self.desk, turn):
             return
         while len(self.flight.issues) < INTENTS_COUNT_MAX:
             planned = plan(state, at_ms=turn.at_ms, outstanding=self.flight.outstanding())
@@ -160,7 +176,7 @@ class Runner:
             case ("intent", int(number)):
                 sure = self.flight.written(number, done)
             case ("payload", int(number)):
-                self.flight.fetched(number, done)
+                sure = self.flight.fetched(number, done)
             case ("send", int(message), int(grant)):
                 assert isinstance(done.result, TransportReply)
                 self.flight.sent(message, grant, done.result)
@@ -168,8 +184,12 @@ class Runner:
                 sure = self.flight.concluded(number, done)
             case ("query", *_) | ("evidence", *_):
                 yield from self.questions.complete(done, boot_s=turn.boot_s)
-            case "lag":
-                self.lag.learn(self.view.state, done, turn)
+            case ("lag", str(stream), int(position)):
+                self.lag.learn(self.view.state, done, turn, beyond=(stream, position))
+            case "doubt":
+                self.doubt_asked = False
+                self.in_doubt = done.error is not None
+                sure = done.error is None
             case _:
                 sure = done.error is None
         if not sure:

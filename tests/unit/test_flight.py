@@ -2,13 +2,14 @@
 
 import hashlib
 
-from lane.desk import DeskState
 from lane.state import LaneState, Message
+from lane.view import DeskView
 from replay.flight import ISSUE_BYTES_MAX, Flight
 from replay.lag import Lag
 from replay.planner import plan
+from schemas.codec import Codec
 from schemas.effects import Done, Turn
-from schemas.streams import Record
+from schemas.streams import BULLETINS, DESK, Record
 from tests.unit.lane_story import Story
 
 
@@ -73,25 +74,52 @@ def test_a_grant_starts_with_its_payload_in_time_and_expires_after_delta() -> No
         assert (len(sends), [outcome.result for outcome in flight.outcomes]) == (1 - len(results), results)
 
 
+def test_an_answer_that_overtook_the_start_leaves_nothing_to_send() -> None:
+    """R52: what CBSA has captured meanwhile is not put on the wire again."""
+    story, state, planned = _story("A1")
+    message = planned[0]
+    flight = Flight()
+    issued = flight.issue(state, planned, epoch=state.lease.epoch, turn=Turn(story.at_ms, 0.0))
+    assert issued is not None
+    story.intend("A1")
+    state.grants[message.grant].issue = issued[0]
+    flight.written(issued[0], Done("intent", [message.grant]))
+    flight.fetched(issued[0], Done("payload", [_record(message)]))
+    flight.collect(state, epoch=state.lease.epoch, read_to=message.grant + 1, in_doubt=False)
+    story.captured("A1")
+    assert [] == list(flight.start(state, Turn(story.at_ms, 0.1), holds=True))
+
+
+def _looked(lag: Lag, turn: Turn, *, records: list[Record] | None, stream: str = BULLETINS, start: int = 0) -> None:
+    error = OSError() if records is None else None
+    lag.learn(LaneState("highway"), Done("lag", records, error), turn, beyond=(stream, start))
+
+
 def test_a_reader_that_does_not_know_lags() -> None:
-    """R4, fail closed: before the first look, after a failed one, and when the last one is too old."""
-    state, desk, lag = LaneState("highway"), DeskState(), Lag()
+    """R4, fail closed: before the first looks, after a failed one, and when the last one is too old."""
+    state, desk, lag = LaneState("highway"), DeskView(Codec().decode), Lag()
     assert lag.lags(state, desk, Turn(0, 0.0))
-    assert ["lag"] == [read.tag for read in lag.look(desk, boot_s=0.0)]
+    assert [BULLETINS, DESK] == [read.stream for read in lag.look(desk, boot_s=0.0)]
     assert [] == list(lag.look(desk, boot_s=5.0)), "one look at a time"
-    lag.learn(state, Done("lag", []), Turn(0, 0.0))
+    _looked(lag, Turn(0, 0.0), records=[])
+    assert lag.lags(state, desk, Turn(0, 0.0)), "the desk is not looked at yet"
+    _looked(lag, Turn(0, 0.0), records=[], stream=DESK)
     assert not lag.lags(state, desk, Turn(0, 0.0))
     assert lag.lags(state, desk, Turn(0, 5.1)), "five seconds later nobody has looked again"
-    lag.learn(state, Done("lag", error=OSError()), Turn(0, 6.0))
+    _looked(lag, Turn(0, 6.0), records=[], stream=DESK)
+    _looked(lag, Turn(0, 6.0), records=None)
     assert lag.lags(state, desk, Turn(0, 6.0))
 
 
-def test_a_notice_that_nobody_has_read_stops_the_reader() -> None:
-    """R4: after *lag_max*, not before: a notice of this moment is being read."""
-    state, desk, lag = LaneState("highway"), DeskState(), Lag()
-    for age_ms, lags in ((4_000, False), (6_000, True)):
-        lag.learn(state, Done("lag", [Record(0, 0, b"notice")]), Turn(age_ms, 0.0))
-        assert lags == lag.lags(state, desk, Turn(age_ms, 0.0))
+def test_what_nobody_has_read_stops_the_reader_by_its_age_and_by_our_own_clock() -> None:
+    """R4: after *lag_max*, not before; a writer's clock that runs ahead does not hide it."""
+    state, desk = LaneState("highway"), DeskView(Codec().decode)
+    for age_ms, stood_s, lags in ((4_000, 0.0, False), (6_000, 0.0, True), (-60_000, 4.0, False), (-60_000, 6.0, True)):
+        lag = Lag()
+        for boot_s in (0.0, stood_s):
+            _looked(lag, Turn(0, boot_s), records=[], stream=DESK)
+            _looked(lag, Turn(age_ms, boot_s), records=[Record(0, 0, b"notice")])
+        assert lags == lag.lags(state, desk, Turn(age_ms, stood_s)), (age_ms, stood_s)
 
 
 def _record(message: Message) -> Record:

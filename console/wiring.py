@@ -129,10 +129,13 @@ async def run_workers(
 
     lanes: dict[str, LaneView] = {mode: LaneView(mode, opened_log.codec.decode) for mode in MODES}
     desk = DeskView(opened_log.codec.decode)
-    responses = ResponsesView()
+    responses = ResponsesView(lanes, desk)
     views: dict[str, Folded] = {lane(mode): view for mode, view in lanes.items()}
     views[DESK] = desk
     if "responses" in names:
+        # The lanes' marks say which answers are done: read first, they keep all the others from piling up in memory.
+        for stream in tuple(views):
+            read_into(opened_log.log, stream, views[stream])
         views[RESPONSES] = responses
     driver = Driver(opened_log.log, gateway, views, opened_log.locks)
     workers = dict(_workers(names, gateway, lanes=lanes, desk=desk, responses=responses))

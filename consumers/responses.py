@@ -5,7 +5,7 @@ The stream's own chain (gateway, seq, previous seq) says which pages count: of t
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.answers import parse_page
@@ -48,44 +48,54 @@ PAGES_COUNT_MAX: Final = 20
 
 
 class ResponsesView:
-    """The fold of [responses]: the chain's end per gateway, and the pages that each lane has not made facts of."""
+    """The fold of [responses]: the chain's end per gateway, and the pages that each lane has not made facts of.
 
-    def __init__(self) -> None:
+    What the folds of the lanes and of the desk have taken already is not kept, so let them read their streams first: then a start
+    keeps only what is new of a history of any length.
+    """
+
+    def __init__(self, lanes: Mapping[str, LaneView], desk: DeskView) -> None:
         self.next_position = 0
+        self.lanes = lanes
+        self.desk = desk
         self.chain: dict[str, int] = {}
         self.doubts: deque[tuple[int, str]] = deque()
-        self.pages: dict[str, deque[tuple[int, str, tuple[AnswerGiven, ...]]]] = {mode: deque() for mode in MODES}
+        self.pages: dict[str, deque[tuple[int, str, tuple[AnswerGiven, ...]]]] = {mode: deque() for mode in lanes}
 
     def absorb(self, records: Sequence[Record]) -> None:
-        """Take records in; pages off the chain are void."""
+        """Take records in; pages off the chain, or with a link that can't be read, are void."""
         for record in records:
             self.next_position = record.position + 1
-            if record.header("ce_type") == POLLED and self._on_chain(record):
-                self._page(record)
+            gateway = self._continued(record) if record.header("ce_type") == POLLED else None
+            if gateway is not None:
+                self._page(record, gateway)
 
     def end_of(self, gateway: str) -> int:
         """The polling cursor: where that gateway's chain ends (R3)."""
         return self.chain.get(gateway, 0)
 
-    def _on_chain(self, record: Record) -> bool:
-        gateway, seq, previous = link_of(record)
+    def _continued(self, record: Record) -> str | None:
+        """The gateway whose chain the page continues; None for a page that is void (R3)."""
+        try:
+            gateway, seq, previous = link_of(record)
+        except ValueError:
+            return None
         if previous != self.end_of(gateway) or seq <= previous:
-            return False
+            return None
         self.chain[gateway] = seq
-        return True
+        return gateway
 
-    def _page(self, record: Record) -> None:
-        gateway = link_of(record)[0]
+    def _page(self, record: Record, gateway: str) -> None:
         try:
             answers = parse_page(record.value)
         except ValueError as unreadable:
-            self.doubts.append((record.position, str(unreadable)[:REASON_CHARS_MAX]))
+            self._doubt(record.position, str(unreadable)[:REASON_CHARS_MAX])
             return
         by_mode: dict[str, list[AnswerGiven]] = {}
         astray = []
         for answer in answers:
             parsed = _given(answer)
-            if parsed is None or parsed[0] not in self.pages:
+            if parsed is None or parsed[0] not in MODES:
                 continue
             if answer.receiver == parsed[1].tenant:
                 by_mode.setdefault(parsed[0], []).append(parsed[1])
@@ -93,9 +103,14 @@ class ResponsesView:
                 astray.append(answer.seq)
         if astray:
             reason = f"answers {astray[:ASTRAY_SHOWN_MAX]} name one party's message and are addressed to another; ask CBSA"
-            self.doubts.append((record.position, reason))
+            self._doubt(record.position, reason)
         for mode, given in by_mode.items():
-            self.pages[mode].append((record.position, gateway, tuple(given)))
+            if mode in self.lanes and record.position > self.lanes[mode].state.marks.get(RESPONSES, NEVER):
+                self.pages[mode].append((record.position, gateway, tuple(given)))
+
+    def _doubt(self, position: int, reason: str) -> None:
+        if position > self.desk.state.marks.get(RESPONSES, NEVER):
+            self.doubts.append((position, reason))
 
 
 def _given(answer: Answer) -> tuple[str, AnswerGiven] | None:

@@ -34,6 +34,6 @@ def link_of(record: Record) -> tuple[str, int, int]:
     """The gateway, the seq and the previous seq of a page. Raises ValueError when its headers are not ours."""
     return (
         (record.header("gateway") or b"").decode(),
-        int(record.header("seq") or 0),
-        int(record.header("previous_seq") or 0),
+        int(record.header("seq") or b""),
+        int(record.header("previous_seq") or b""),
     )

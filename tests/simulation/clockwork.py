@@ -162,7 +162,7 @@ class Process:
         self.generation += 1
         self.lane = LaneView(self.mode, CODEC.decode)
         self.desk = DeskView(CODEC.decode)
-        self.responses = ResponsesView()
+        self.responses = ResponsesView({self.mode: self.lane}, self.desk)
         self.views: dict[str, Any] = {lane(self.mode): self.lane, DESK: self.desk, RESPONSES: self.responses}
         holder = f"{self.name}-{self.generation}"
         self.runner = Runner(

@@ -3,13 +3,15 @@
 import json
 from typing import Any
 
+import pytest
+
 from consumers.responses import ResponsesView, doubts_to_desk
-from lane.view import DeskView
+from lane.view import DeskView, LaneView
 from schemas.codec import Codec, encode
 from schemas.effects import Append, Done, Turn
 from schemas.facts import AnswerDoubted, Source
-from schemas.responses import page_entry
-from schemas.streams import RESPONSES, Record
+from schemas.responses import POLLED, page_entry
+from schemas.streams import MODES, RESPONSES, Headers, Record
 from schemas.wire import Page
 
 
@@ -23,9 +25,53 @@ def _page(seq: int, **answer: Any) -> bytes:
     return json.dumps({"next": seq, "responses": [row | answer]}).encode()
 
 
+def _views() -> tuple[ResponsesView, dict[str, LaneView], DeskView]:
+    lanes: dict[str, LaneView] = {mode: LaneView(mode, Codec().decode) for mode in MODES}
+    desk = DeskView(Codec().decode)
+    return ResponsesView(lanes, desk), lanes, desk
+
+
+def test_what_the_lane_and_the_desk_have_taken_is_not_kept_again() -> None:
+    """I12: a start reads all history, and keeps in memory only what nobody has made a fact of."""
+    view, lanes, desk = _views()
+    lanes["highway"].state.marks[RESPONSES] = 1
+    desk.state.marks[RESPONSES] = 2
+    for position in range(3):
+        view.absorb([_record(position, _page(position + 1, idempotency_key="highway/acme/k1", receiver="acme"))])
+    view.absorb([_record(position, b"{}") for position in (3, 4)])
+    assert [2] == [position for position, _, _ in view.pages["highway"]]
+    assert [3, 4] == [position for position, _ in view.doubts]
+    assert 5 == view.end_of("sim"), "the chain goes on all the same"
+    view, _, desk = _views()
+    desk.state.marks[RESPONSES] = 0
+    view.absorb([_record(position, b"{}") for position in (0, 1)])
+    assert [1] == [position for position, _ in view.doubts]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("gateway", b"sim"), ("seq", b"one"), ("previous_seq", b"0")),
+        (("gateway", b"sim"), ("seq", b"1"), ("previous_seq", b"\xff")),
+        (("gateway", b"\xff"), ("seq", b"1"), ("previous_seq", b"0")),
+        (("gateway", b"sim"), ("seq", b"1")),
+        (("gateway", b"sim"),),
+    ],
+)
+def test_a_page_whose_link_cannot_be_read_is_void(headers: Headers) -> None:
+    """R3: who else may write to [responses] can put a page off the chain there, and stop nobody's reading."""
+    view, _, _ = _views()
+    raw = _page(1, idempotency_key="highway/acme/k1", receiver="acme")
+    view.absorb([Record(0, 0, raw, (("ce_type", POLLED), *headers))])
+    assert (1, 0, 0) == (view.next_position, view.end_of("sim"), len(view.pages["highway"]))
+    entry = page_entry("sim", Page(raw=raw, previous_seq=0, last_seq=1, count=1))
+    view.absorb([Record(1, 0, entry.value, entry.headers)])
+    assert [1] == [position for position, _, _ in view.pages["highway"]]
+
+
 def test_an_answer_is_believed_only_for_the_party_that_it_is_addressed_to() -> None:
     """I10, R52: an answer for acme's message that is addressed to zeta is nobody's verdict."""
-    view = ResponsesView()
+    view, _, _ = _views()
     view.absorb([_record(0, _page(1, idempotency_key="highway/acme/k1", receiver="zeta"))])
     view.absorb([_record(1, _page(2, idempotency_key="highway/acme/k1", receiver="acme"))])
     assert [1] == [position for position, _, _ in view.pages["highway"]]
@@ -34,7 +80,7 @@ def test_an_answer_is_believed_only_for_the_party_that_it_is_addressed_to() -> N
 
 def test_what_is_doubted_is_laid_before_a_person_once() -> None:
     """R52, I12: a page that can't be read waits on the desk for a person, and no longer in memory."""
-    view, desk = ResponsesView(), DeskView(Codec().decode)
+    view, _, desk = _views()
     view.absorb([_record(0, b'{"next": 1, "responses": [{"seq": 1, "outcome": "maybe"}]}')])
     worker = doubts_to_desk(view, desk)
     next(worker)

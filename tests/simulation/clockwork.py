@@ -10,7 +10,7 @@ from consumers.availability import copy_to_lane, read_bulletins
 from consumers.intake import intake
 from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
 from eventlog.memory import Fault, MemoryLog
-from eventlog.port import LogError
+from eventlog.port import LogError, LogUnavailable
 from gateway.port import GatewayUnavailable
 from lane.view import DeskView, LaneView
 from replay.runner import Runner
@@ -36,6 +36,9 @@ from schemas.streams import DESK, RESPONSES, Entry, lane
 from tests.simulation.authority import SimulatedAuthority
 
 EPOCH_MS = 1_764_000_000_000
+STOP_WITHIN_S = 200.0
+"""Virtual seconds for an orderly end: a pause of 60 s, a send's time-out and a dozen failed appends fit."""
+
 CODEC = Codec()
 
 
@@ -46,7 +49,9 @@ class Odds:
     crash: float
     pause: float
     append: float
-    late: float
+    unavailable: float
+    stop: float
+    jump: float
     skew_ms: int
 
     @classmethod
@@ -56,7 +61,9 @@ class Odds:
             crash=rng.choice((0, 0, 0.0005, 0.002)),
             pause=rng.choice((0, 0, 0.0005, 0.002)),
             append=rng.choice((0, 0, 0.01, 0.05)),
-            late=rng.choice((0, 0.3)),
+            unavailable=rng.choice((0, 0, 0.01, 0.05)),
+            stop=rng.choice((0, 0, 0.0005)),
+            jump=rng.choice((0, 0, 0.001)),
             skew_ms=rng.choice((0, 0, 500, 5_000)),
         )
 
@@ -71,6 +78,7 @@ class Clockwork:
         self.odds = Odds.draw(self.rng)
         self.log = MemoryLog(lambda: EPOCH_MS + round(self.now_s * 1000), fault=self._fault)
         self.sometimes: dict[str, int] = {}
+        self.broken: list[str] = []
         self.waiters: dict[str, list[Callable[[], None]]] = {}
         self._heap: list[tuple[float, float, int, Callable[[], None]]] = []
         self._count = 0
@@ -154,12 +162,15 @@ class Process:
         self.locks = locks
         self.generation = 0
         self.paused_until_s = 0.0
+        self.stopping_since_s: float | None = None
+        self.at_work = 0
         self.skew_ms = clockwork.rng.randint(-clockwork.odds.skew_ms, clockwork.odds.skew_ms)
         self.start()
 
     def start(self) -> None:
         """Begin anew: memory is lost, the log is not."""
         self.generation += 1
+        self.stopping_since_s = None
         self.lane = LaneView(self.mode, CODEC.decode)
         self.desk = DeskView(CODEC.decode)
         self.responses = ResponsesView({self.mode: self.lane}, self.desk)
@@ -177,6 +188,7 @@ class Process:
             "doubts": doubts_to_desk(self.responses, self.desk),
             "runner": self.runner.run(),
         }
+        self.at_work = len(workers)
         for worker in workers.values():
             running = Running(worker)
             self._submit(running, next(worker))
@@ -184,10 +196,25 @@ class Process:
     def crash(self) -> None:
         """Lose all memory, and come back later."""
         self.clockwork.saw("crash")
+        self._gone()
+
+    def _gone(self) -> None:
         self.generation += 1
         if self.locks is not None:
             self.locks.free(self.name)
         self.clockwork.at(self.clockwork.rng.uniform(0.1, 20), self.start)
+
+    def stop(self) -> None:
+        """SIGTERM: finish what is in flight, end in time, and come back later."""
+        if self.stopping_since_s is None:
+            self.clockwork.saw("stop")
+            self.stopping_since_s = self.clockwork.now_s
+            generation = self.generation
+            self.clockwork.at(STOP_WITHIN_S, lambda: self._check_stopped(generation))
+
+    def _check_stopped(self, generation: int) -> None:
+        if generation == self.generation:
+            self.clockwork.broken.append(f"SIGTERM {self.name} did not end within {STOP_WITHIN_S:.0f} s")
 
     def _later(self, delay_s: float, what: Callable[[], None]) -> None:
         """Something for this incarnation, not before a pause is over."""
@@ -225,25 +252,43 @@ class Process:
                 self.paused_until_s = clockwork.now_s + clockwork.rng.choice((0.5, 3, 15, 60))
                 running.woken = True
                 return self._later(0, lambda: self._wake(running))
+            if clockwork.rng.random() < clockwork.odds.stop:
+                self.stop()
+            if clockwork.rng.random() < clockwork.odds.jump:
+                clockwork.saw("clock jump")
+                self.skew_ms += clockwork.rng.choice((-60_000, -5_000, 5_000, 60_000))
         done, running.inbox = tuple(running.inbox), []
         at_ms = EPOCH_MS + round(clockwork.now_s * 1000) + self.skew_ms
-        self._submit(running, running.worker.send(Turn(at_ms, clockwork.now_s, done)))
+        stopping = self.stopping_since_s is not None
+        try:
+            submissions = running.worker.send(Turn(at_ms, clockwork.now_s, done, stopping=stopping))
+        except StopIteration:
+            assert stopping, "a worker ended by itself"
+            self.at_work -= 1
+            if not self.at_work:
+                self._gone()
+        else:
+            self._submit(running, submissions)
         return None
 
     def _carry_out(self, running: Running, submission: Submission) -> None:
         clockwork, rng = self.clockwork, self.clockwork.rng
         soon = rng.uniform(0.0005, 0.01)
         tag = submission.tag
+        if isinstance(submission, (Read, Fetch, CatchUp)) and not clockwork.calm and rng.random() < clockwork.odds.unavailable:
+            clockwork.saw("log unavailable")
+            error = LogUnavailable("the log is away for a moment")
+            return self._later(soon, lambda: self._finish(running, tag, error=error))
         match submission:
             case Append():
                 clockwork.at(soon, lambda: self._append(running, submission, self.generation))
             case Read():
-                self._later(soon, lambda: self._read(running, submission, clockwork.now_s + submission.wait_s))
+                self._later(soon, lambda: self._read(running, submission, clockwork.now_s + self._patience(submission.wait_s)))
             case Fetch():
                 result = clockwork.log.fetch(submission.stream, submission.positions)
                 self._later(soon, lambda: self._finish(running, tag, result))
             case Follow():
-                self._later(soon, lambda: self._follow(running, submission, clockwork.now_s + submission.wait_s))
+                self._later(soon, lambda: self._follow(running, submission, clockwork.now_s + self._patience(submission.wait_s)))
             case CatchUp():
                 self._later(soon, lambda: self._catch_up(running, submission, clockwork.log.end(submission.stream)))
             case Lock():
@@ -267,9 +312,14 @@ class Process:
                     ),
                 )
             case Poll():
-                self._later(soon, lambda: self._poll(running, submission, clockwork.now_s + submission.wait_s))
+                self._later(soon, lambda: self._poll(running, submission, clockwork.now_s + self._patience(submission.wait_s)))
             case Sleep():
-                self._later(submission.wait_s, lambda: self._finish(running, tag))
+                self._later(self._patience(submission.wait_s), lambda: self._finish(running, tag))
+        return None
+
+    def _patience(self, wait_s: float) -> float:
+        """Nobody waits long while the process is to end."""
+        return wait_s if self.stopping_since_s is None else min(wait_s, 0.05)
 
     def _append(self, running: Running, submission: Append, generation: int) -> None:
         """The log applies it whatever has become of the writer; only a living writer hears of it."""

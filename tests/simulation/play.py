@@ -53,7 +53,7 @@ def play(seed: int) -> Outcome:
     mode = rng.choice(("highway", "highway", "rail", "air", "marine"))
     clockwork.calm = True
     clockwork.log.append(SCHEMAS, SCHEMA_ENTRIES)
-    policy = Policy(rate_max_per_s=None, missing_wait_ms=60_000, answer_due_ms=120_000, answer_again_ms=240_000)
+    policy = Policy(rate_max_per_s=rng.choice((None, 5)), missing_wait_ms=60_000, answer_due_ms=120_000, answer_again_ms=240_000)
     fact = PolicyAdopted(at_ms=EPOCH_MS, policy=policy.as_json(), person="sim", reason="short waits")
     clockwork.log.append(DESK, [Entry(encode(fact))])
     clockwork.calm = False
@@ -101,7 +101,7 @@ def _judged(
     *,
     settled: bool,
 ) -> Outcome:
-    broken = []
+    broken = list(clockwork.broken)
     state = processes[0].lane.state
     if not settled:
         for message in state.messages.values():

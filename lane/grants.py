@@ -23,6 +23,10 @@ EpochFact: TypeAlias = LaneTaken | LaneReleased | StillHere | SendIntended | Sen
 TOKEN: Final = 1_000
 """One send in the rate's bucket, in thousandths: whole numbers keep the fold exact."""
 
+CLOCK_BACK_MS: Final = 1_000
+"""How far the holder's clock may run behind what it wrote before: facts under way together overtake each other by less. Beyond,
+the clock was ahead and was set right, or the new holder's is another one: waiting for it to catch up would stop all sending."""
+
 
 def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...]:
     """R43: the next epoch begins if what the taking rests on still holds here; open grants of the old one are unknown (R44)."""
@@ -69,11 +73,19 @@ def still_here(state: LaneState, position: int, fact: StillHere) -> tuple[Findin
 
 
 def heard(state: LaneState, position: int, fact: EpochFact) -> bool:
-    """Note a sign of life of the holder (R43); False when the fact is not of the epoch in force."""
+    """Note a sign of life of the holder (R43); False when the fact is not of the epoch in force.
+
+    Where the holder's clock has gone back, the rate and the back-off are counted from its new time on (R33, R42).
+    """
     if fact.epoch != state.lease.epoch:
         return False
     state.lease.last = position
     state.lease.last_ms = fact.at_ms
+    for channel in state.channels.values():
+        if fact.at_ms < channel.tokens_at_ms - CLOCK_BACK_MS:
+            channel.tokens_at_ms = fact.at_ms
+        if fact.at_ms < channel.probe_after_ms - channel.backoff_ms - CLOCK_BACK_MS:
+            channel.probe_after_ms = fact.at_ms + channel.backoff_ms
     return True
 
 

@@ -129,12 +129,33 @@ def test_r42_the_cap_counts_grants_without_outcome() -> None:
 
 
 def test_r42_the_rate_is_a_bucket_of_one_second() -> None:
-    """R42: *rate_max* a second, judged by the intent's `at`; a clock that runs backward gives nothing."""
+    """R42: *rate_max* a second, judged by the intent's `at`; a fact overtaken by a little gives nothing."""
     story, keys = _ready(5, rate_max_per_s=2)
     assert ["R42"] == rules(story.intend(*keys[:3]))
-    assert ["R42"] == rules(story.intend("A2", at_ms=story.at_ms - 10_000))
+    assert ["R42"] == rules(story.intend("A2", at_ms=story.at_ms - 900))
     assert ["R42"] == rules(story.wait(0.5).intend("A2", "A3"))
     assert () == story.wait(10).intend("A3", "A4")
+
+
+def test_r42_a_clock_that_was_ahead_stops_nothing_once_it_is_set_right() -> None:
+    """R42: the rate is counted from the holder's new time on; the bucket is not filled by the way back."""
+    story, keys = _ready(5, rate_max_per_s=2)
+    ahead_ms = story.at_ms + 3_600_000
+    assert ["R42"] == rules(story.intend(*keys[:3], at_ms=ahead_ms))
+    assert ["R42"] == rules(story.intend(keys[2]))
+    assert () == story.wait(0.5).intend(keys[2])
+    assert ["R42"] == rules(story.intend(keys[3]))
+    assert () == story.wait(0.5).intend(keys[3])
+
+
+def test_r33_a_clock_that_was_ahead_does_not_put_the_probe_off() -> None:
+    """R33: the back-off is counted from the holder's new time on."""
+    story, keys = _ready(2)
+    story.wait(3_600).intend(keys[0])
+    story.concluded(keys[0], "not_taken")
+    story.wait(-3_600)
+    assert ["R33"] == rules(story.intend(keys[1]))
+    assert () == story.wait(5).intend(keys[1])
 
 
 def test_r42_none_is_no_rate() -> None:

@@ -120,6 +120,8 @@ def _judged(
     for message in state.messages.values():
         if message.state == "captured" and wire_key(state.mode, message) not in captured:
             broken.append(f"I4e {message} is called captured and CBSA never captured it")
+    effects = Counter((message.tenant, message.key) for message in state.messages.values())
+    broken += [f"I1b {key} took effect {count} times" for key, count in effects.items() if count > 1]
     broken += _off_chain(clockwork, state.mode)
     report = verify(clockwork.log, CODEC)
     broken += [f"audit {check.name}: {finding}" for check in report.checks for finding in check.findings[:2]]

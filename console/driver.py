@@ -13,7 +13,7 @@ import structlog
 
 from console.clock import wall_ms
 from eventlog.lane_lock import LaneLocks
-from eventlog.port import EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
+from eventlog.port import EntryTooLarge, EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
 from gateway.https import boot_clock_s
 from gateway.port import Gateway, GatewayUnavailable
 from schemas.effects import (
@@ -50,8 +50,21 @@ RETRY_S: Final = 1.0
 STOPPING_WAIT_S: Final = 0.05
 """Longest wait of anything that waits while the process ends: what is in flight is looked at that often."""
 
-FATAL: Final = (LogRegressed, LogUnfit)
-"""Errors after which nothing may go on in this process (I1f)."""
+STOP_WAIT_MAX_S: Final = 45.0
+"""Longest time from a stop until the workers have ended: an append's 30 s with room, within the container's 60 s of grace. Who is
+not done then is cut off, as a kill would (R44)."""
+
+TELL_AGAIN_S: Final = 60.0
+"""The same error of the same worker is logged again after this long: seen by whoever looks, and no flood."""
+
+TOLD_COUNT_MAX: Final = 1_000
+"""Most errors remembered as told; beyond, all are forgotten, so that one may be told twice and none never."""
+
+JUDGED: Final = (LogError, GatewayUnavailable)
+"""Errors that are a worker's to judge; any other is a fault of ours and ends the process."""
+
+FATAL: Final = (LogRegressed, LogUnfit, EntryTooLarge)
+"""Of those, the ones after which nothing may go on in this process: a wrong log (I1f), and a fact that can never be written."""
 
 T = TypeVar("T")
 
@@ -100,32 +113,49 @@ class Follower:
 class Driver:
     """Drives workers on a log and a gateway until `stop` is called and they have finished, or something fatal happens."""
 
-    def __init__(self, log: EventLog, gateway: Gateway | None, views: dict[str, Folded], locks: LaneLocks | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        gateway: Gateway | None,
+        views: dict[str, Folded],
+        locks: LaneLocks | None = None,
+        *,
+        stop_wait_max_s: float = STOP_WAIT_MAX_S,
+    ) -> None:
         self._log = log
         self._gateway = gateway
         self._locks = locks
         self._followers = {stream: Follower(stream, view) for stream, view in views.items()}
         self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="log")
         self._stopping = asyncio.Event()
+        self._stop_wait_max_s = stop_wait_max_s
+        self._told: dict[tuple[str, str], float] = {}
         self._logger = structlog.get_logger("tidegate")
 
     async def run(self, workers: dict[str, Worker], *, ready: Callable[[], None]) -> None:
-        """Drive the workers by name until all have ended. Raises what was fatal, after the others were let go."""
+        """Drive the workers by name until all have ended, or for STOP_WAIT_MAX_S after a stop: who is not done is cut off then.
+
+        Raises what was fatal, after the others were let go.
+        """
         followers = [asyncio.create_task(self._follow(follower), name=stream) for stream, follower in self._followers.items()]
         tasks = [asyncio.create_task(self._drive(name, worker), name=name) for name, worker in workers.items()]
+        limit = asyncio.create_task(self._stop_limit(), name="stop limit")
         try:
             await self._caught_up(followers)
             ready()
-            pending: set[asyncio.Task[None]] = {*tasks, *followers}
+            pending: set[asyncio.Task[None]] = {*tasks, *followers, limit}
             while not all(task.done() for task in tasks):
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
+                if limit.done():
+                    self._logger.warning("workers_cut_off", workers=[task.get_name() for task in tasks if not task.done()])
+                    break
         finally:
             self._stopping.set()
-            for task in (*tasks, *followers):
+            for task in (*tasks, *followers, limit):
                 task.cancel()
-            await asyncio.gather(*tasks, *followers, return_exceptions=True)
+            await asyncio.gather(*tasks, *followers, limit, return_exceptions=True)
             if self._gateway is not None:
                 await self._gateway.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -137,6 +167,11 @@ class Driver:
     def stop(self) -> None:
         """Ask the workers to finish what is in flight and end."""
         self._stopping.set()
+
+    async def _stop_limit(self) -> None:
+        """Return when the workers have had their time to end."""
+        await self._stopping.wait()
+        await asyncio.sleep(self._stop_wait_max_s)
 
     async def _caught_up(self, followers: list[asyncio.Task[None]]) -> None:
         """Wait until every fold has read what its stream held at the start; a follower that failed says so now."""
@@ -183,8 +218,8 @@ class Driver:
                 while not completions.empty():
                     done.append(completions.get_nowait())
                 for each in done:
-                    if isinstance(each.error, FATAL):
-                        raise each.error
+                    if each.error is not None:
+                        self._judge(name, each.error)
                 turn = Turn(wall_ms(), boot_clock_s(), tuple(done), stopping=self._stopping.is_set())
                 submissions = worker.send(turn)
         except StopIteration:
@@ -194,12 +229,26 @@ class Driver:
                 task.cancel()
 
     async def _carry_out(self, submission: Submission, completions: "asyncio.Queue[Done]") -> None:
-        """Carry out one submission and report it; errors are the worker's to judge, but for a log that is wrong (`_drive`)."""
+        """Carry out one submission and report it, whatever comes: a worker that got no completion would wait for ever."""
         try:
             done = Done(submission.tag, await self._result(submission))
-        except (LogError, GatewayUnavailable) as error:
+        except Exception as error:  # noqa: BLE001 (the top of a task's work: `_judge` raises it again in the worker's loop)
             done = Done(submission.tag, error=error)
         completions.put_nowait(done)
+
+    def _judge(self, name: str, error: Exception) -> None:
+        """Raise what ends the process; log the rest for operators, since the worker only tries again."""
+        if not isinstance(error, JUDGED) or isinstance(error, FATAL):
+            raise error
+        if isinstance(error, GatewayUnavailable) and self._stopping.is_set():
+            return  # a poll that the stop itself cut short
+        now_s, told = boot_clock_s(), (name, str(error))
+        if now_s - self._told.get(told, -TELL_AGAIN_S) < TELL_AGAIN_S:
+            return
+        if len(self._told) >= TOLD_COUNT_MAX:
+            self._told.clear()
+        self._told[told] = now_s
+        self._logger.warning("worker_error", worker=name, error=type(error).__name__, reason=str(error))
 
     async def _result(self, submission: Submission) -> Any:
         match submission:
@@ -254,10 +303,17 @@ class Driver:
         return otherwise
 
     def _lock(self, lane: str, holder: str) -> LockResult:
-        """The engine's lock on a lane; an engine without locks proves nobody dead."""
+        """The engine's lock on a lane; one without locks proves nobody dead.
+
+        Raises LogUnavailable for a disk that is full or lost.
+        """
         if self._locks is None:
             return LockResult(taken=True, dead=None)
-        taken = self._locks.acquire(lane, holder)
+        try:
+            taken = self._locks.acquire(lane, holder)
+        except OSError as error:
+            sentence = f"The lock of lane {lane} could not be taken ({error}): look after the data folder; it is tried again."
+            raise LogUnavailable(sentence) from error
         return LockResult(taken=taken.taken, dead=taken.before)
 
     async def _call(self, method: Callable[..., T], *args: object) -> T:

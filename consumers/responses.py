@@ -14,7 +14,7 @@ from lane.state import NEVER
 from lane.view import DeskView, LaneView
 from schemas.codec import encode
 from schemas.effects import Append, CatchUp, Follow, Poll, Sleep, Worker
-from schemas.facts import AnswerDoubted, AnswerGiven, AnswersReceived, Source
+from schemas.facts import AnswerDoubted, AnswerGiven, AnswersReceived, PollFailed, PollRestored, Source
 from schemas.responses import POLLED, link_of, page_entry
 from schemas.streams import DESK, MODES, RESPONSES, Entry, Record, lane
 from schemas.wire import Answer, Page
@@ -28,11 +28,16 @@ POLL_RETRY_S: Final = 1.0
 POLL_RETRY_MAX_S: Final = 30.0
 """Longest wait after polls that failed."""
 
+POLL_LEAST_S: Final = 0.5
+"""Least time from one poll to the next while there is nothing to fetch: an authority that answers at once, though asked to wait,
+is asked twice a second. What waits there is fetched page after page."""
+
+POLL_FAILURES_TOLD: Final = 8
+"""A person is asked after so many polls that failed in a row, a minute and a half at least: a restart of CBSA's server is over by
+then. After as many again the desk is told anew, where it does not know of the silence."""
+
 LOOK_WAIT_S: Final = 1.0
 """Longest wait for new pages before the loop looks around."""
-
-IDLE_PAGES_MAX: Final = 1_000
-"""A lane of which no page speaks moves its mark after so many, so that a restart does not read them all again."""
 
 READ_BACK_WAIT_S: Final = 5.0
 """Longest wait for our own facts to come back."""
@@ -132,17 +137,30 @@ def _given(answer: Answer) -> tuple[str, AnswerGiven] | None:
 
 
 def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
-    """Fetch CBSA's answers and keep them raw, for ever."""
+    """Fetch CBSA's answers and keep them raw, for ever; a silence that lasts is told on the desk, and its end."""
     turn = yield [CatchUp("caught up", RESPONSES)]
-    retry_s = POLL_RETRY_S
+    turn = yield [CatchUp("desk", DESK)]
+    retry_s, failures, since_ms = POLL_RETRY_S, 0, 0
     while not turn.stopping:
+        asked_s, asked_ms = turn.boot_s, turn.at_ms
         turn = yield [Poll("poll", view.end_of(gateway), POLL_WAIT_S)]
+        if turn.stopping and turn.done[0].error is not None:
+            return
         done = turn.done[0]
         if done.error is not None:
+            since_ms = since_ms if failures else asked_ms
+            failures += 1
+            if failures % POLL_FAILURES_TOLD == 0 and gateway not in view.desk.state.silent:
+                reason = str(done.error)[:REASON_CHARS_MAX]
+                yield [_told(PollFailed(at_ms=turn.at_ms, gateway=gateway, since_ms=since_ms, reason=reason))]
+                yield [CatchUp("desk", DESK)]
             turn = yield [Sleep("retry", retry_s)]
             retry_s = min(retry_s * 2, POLL_RETRY_MAX_S)
             continue
-        retry_s = POLL_RETRY_S
+        retry_s, failures = POLL_RETRY_S, 0
+        if gateway in view.desk.state.silent:
+            yield [_told(PollRestored(at_ms=turn.at_ms, gateway=gateway))]
+            yield [CatchUp("desk", DESK)]
         page = done.result
         assert isinstance(page, Page)
         if page.count:
@@ -150,6 +168,13 @@ def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
             if turn.done[0].error is not None:
                 turn = yield [Sleep("retry", POLL_RETRY_S)]
             turn = yield [CatchUp("caught up", RESPONSES)]
+        elif turn.boot_s - asked_s < POLL_LEAST_S:
+            turn = yield [Sleep("nothing there", POLL_LEAST_S - (turn.boot_s - asked_s))]
+
+
+def _told(fact: PollFailed | PollRestored) -> Append:
+    """The word to the desk; where the append fails, a later poll finds the desk unchanged and says it again."""
+    return Append("told", DESK, (Entry(encode(fact)),))
 
 
 def answers_to_lane(responses: ResponsesView, view: LaneView) -> Worker:
@@ -204,7 +229,4 @@ def _facts(responses: ResponsesView, view: LaneView, *, at_ms: int) -> list[Answ
         source = Source(stream=RESPONSES, position=position, previous=previous)
         facts.append(AnswersReceived(at_ms=at_ms, source=source, gateway=gateway, answers=answers))
         previous = position
-    if not facts and responses.next_position - 1 - previous >= IDLE_PAGES_MAX:
-        source = Source(stream=RESPONSES, position=responses.next_position - 1, previous=previous)
-        facts.append(AnswersReceived(at_ms=at_ms, source=source, gateway="", answers=()))
     return facts

@@ -19,6 +19,8 @@ from schemas.facts import (
     OutageDeclared,
     OutageResolved,
     PolicyAdopted,
+    PollFailed,
+    PollRestored,
     RulesAdopted,
     Source,
 )
@@ -63,6 +65,7 @@ class DeskState:
         self.effective: list[tuple[int, Effective]] = []
         self.policy = Policy()
         self.tasks: dict[int, Task] = {}
+        self.silent: dict[str, int] = {}
         self.last_act: dict[tuple[str, str], int] = {}
         self.refused_at_doors = 0
         self.denied = 0
@@ -93,6 +96,10 @@ def apply(state: DeskState, position: int, fact: DeskFact) -> tuple[Finding, ...
             return _off_chain(state, fact.source) or _unread(state, position, fact)
         case AnswerDoubted():
             return _off_chain(state, fact.source) or _doubted(state, position, fact)
+        case PollFailed():
+            return _fell_silent(state, position, fact)
+        case PollRestored():
+            return _answers_again(state, fact)
         case ComponentOverridden():
             return _override(state, position, fact)
         case PolicyAdopted():
@@ -133,6 +140,24 @@ def _doubted(state: DeskState, position: int, fact: AnswerDoubted) -> tuple[Find
     where = f"{fact.source.stream} at {fact.source.position}"
     state.tasks[position] = Task(position, fact.at_ms, f"an answer of CBSA changes nothing ({where}): {fact.reason}")
     return (Finding("R52", fact.reason),)
+
+
+def _fell_silent(state: DeskState, position: int, fact: PollFailed) -> tuple[Finding, ...]:
+    """R3: `silent` holds the gateway until it is restored, so that a silence asks once, whoever polls and whoever handled it."""
+    if fact.gateway in state.silent:
+        return (Finding("R3", f"{fact.gateway} is known to be silent, see {state.silent[fact.gateway]}", void=True),)
+    state.silent[fact.gateway] = position
+    silent_s = (fact.at_ms - fact.since_ms) // 1000
+    sentence = f"no answers could be fetched from CBSA over {fact.gateway} for {silent_s} s: {fact.reason}"
+    state.tasks[position] = Task(position, fact.at_ms, sentence)
+    return (Finding("R3", sentence),)
+
+
+def _answers_again(state: DeskState, fact: PollRestored) -> tuple[Finding, ...]:
+    if fact.gateway not in state.silent:
+        return (Finding("R3", f"{fact.gateway} was not known to be silent", void=True),)
+    state.tasks.pop(state.silent.pop(fact.gateway), None)
+    return ()
 
 
 def _notice(state: DeskState, position: int, fact: BulletinRead) -> tuple[Finding, ...]:

@@ -390,6 +390,25 @@ class AnswerDoubted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PollFailed:
+    """CBSA's answers could not be fetched several times in a row, first at `since_ms`; effective once for each silence of a
+    gateway, and shown to a person."""
+
+    at_ms: int
+    gateway: str
+    since_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollRestored:
+    """CBSA's answers can be fetched again: ends the silence that `PollFailed` began."""
+
+    at_ms: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeHandled:
     """A person has dealt with a notice or answer that asked for one. `position`: the desk position of that fact."""
 
@@ -453,6 +472,8 @@ DeskFact: TypeAlias = (
     BulletinRead
     | BulletinUnread
     | AnswerDoubted
+    | PollFailed
+    | PollRestored
     | NoticeHandled
     | DoorRefused
     | ActDenied

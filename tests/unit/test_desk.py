@@ -18,6 +18,8 @@ from schemas.facts import (
     NoticeHandled,
     OutageDeclared,
     OutageResolved,
+    PollFailed,
+    PollRestored,
     RulesAdopted,
     Scope,
     Source,
@@ -191,6 +193,26 @@ def test_r4_a_person_handles_what_asked_for_one() -> None:
     assert () == here.say(handled)
     assert {} == here.state.tasks
     assert ["R4"] == rules(here.say(handled))
+
+
+def test_r3_a_silent_authority_asks_for_a_person_once_and_no_longer_than_it_lasts() -> None:
+    """R3: one task for each silence of a gateway, whoever polls; its end clears it, a person's word does not begin it anew."""
+    here = Desk()
+    silent = PollFailed(at_ms=T0 + 95_000, gateway="cbsa", since_ms=T0, reason="HTTP 500")
+    again = PollRestored(at_ms=T0, gateway="cbsa")
+    assert [("R3", True)] == [(each.rule, each.void) for each in here.say(again)], "nothing to restore"
+    assert ["R3"] == rules(here.say(silent))
+    assert ["no answers could be fetched from CBSA over cbsa for 95 s: HTTP 500"] == [
+        each.what for each in here.state.tasks.values()
+    ]
+    assert [True] == [each.void for each in here.say(silent)], "known already"
+    assert [False] == [each.void for each in here.say(PollFailed(at_ms=T0, gateway="other", since_ms=T0, reason="HTTP 500"))]
+    assert () == here.say(again)
+    assert [3] == list(here.state.tasks), "the other gateway's silence lasts"
+    assert () == here.say(NoticeHandled(at_ms=T0, position=3, person="ann", reason="rang CBSA"))
+    assert [True] == [each.void for each in here.say(PollFailed(at_ms=T0, gateway="other", since_ms=T0, reason="HTTP 500"))]
+    assert {} == here.state.tasks
+    assert () == here.say(PollRestored(at_ms=T0, gateway="other"))
 
 
 def test_r2_doors_and_denied_acts_are_counted_on_the_desk() -> None:

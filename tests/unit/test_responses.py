@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from consumers.responses import ResponsesView, doubts_to_desk
+from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
+from gateway.port import GatewayUnavailable
 from lane.view import DeskView, LaneView
 from schemas.codec import Codec, encode
-from schemas.effects import Append, Done, Turn
-from schemas.facts import AnswerDoubted, Source
+from schemas.effects import Append, CatchUp, Done, Follow, Poll, Sleep, Turn
+from schemas.facts import AnswerDoubted, PollFailed, PollRestored, Source
 from schemas.responses import POLLED, page_entry
 from schemas.streams import MODES, RESPONSES, Headers, Record
 from schemas.wire import Page
@@ -76,6 +77,99 @@ def test_an_answer_is_believed_only_for_the_party_that_it_is_addressed_to() -> N
     view.absorb([_record(1, _page(2, idempotency_key="highway/acme/k1", receiver="acme"))])
     assert [1] == [position for position, _, _ in view.pages["highway"]]
     assert [0] == [position for position, _ in view.doubts]
+
+
+class Polling:
+    """`poll_answers` driven by hand: each poll gets what it is given, the desk reads what it is told, time passes as asked."""
+
+    def __init__(self) -> None:
+        self.view, _, self.desk = _views()
+        self.told: list[object] = []
+        self.slept_s: list[float] = []
+        self.now_s = 100.0
+        self.worker = poll_answers(self.view, gateway="sim")
+        self.asked = next(self.worker)
+
+    def until_poll(self, done: Done) -> None:
+        """Complete what is asked and whatever follows, up to the next poll."""
+        turn = Turn(round(self.now_s * 1000), self.now_s, (done,))
+        while True:
+            (asked,) = self.worker.send(turn)
+            match asked:
+                case Poll():
+                    return
+                case Append(stream="desk"):
+                    (entry,) = asked.entries
+                    self.told.append(Codec().decode(entry.value))
+                    self.desk.absorb([Record(self.desk.next_position, 0, entry.value)])
+                case Sleep():
+                    self.slept_s.append(asked.wait_s)
+                    self.now_s += asked.wait_s
+                case CatchUp() | Append():
+                    pass
+                case _:
+                    raise AssertionError(f"not asked for: {asked}")
+            turn = Turn(round(self.now_s * 1000), self.now_s, (Done(asked.tag, ()),))
+
+    def polled(self, count: int, *, took_s: float = 0.0) -> None:
+        """A poll that brought so many answers after so long."""
+        self.now_s += took_s
+        after = self.view.end_of("sim")
+        self.until_poll(Done("poll", Page(raw=b"{}", previous_seq=after, last_seq=after + count, count=count)))
+
+    def failed(self) -> None:
+        """A poll that failed at once."""
+        self.until_poll(Done("poll", error=GatewayUnavailable("HTTP 500")))
+
+
+def test_an_authority_that_answers_at_once_with_nothing_is_not_asked_at_once_again() -> None:
+    """I12: polling does not spin, costs a long poll no time, and fetches what waits without a pause."""
+    polling = Polling()
+    polling.until_poll(Done("caught up"))
+    polling.polled(0)
+    polling.polled(0, took_s=0.2)
+    polling.polled(0, took_s=10.0)
+    polling.polled(500)
+    assert [0.5, 0.3] == [round(wait_s, 3) for wait_s in polling.slept_s]
+
+
+def test_a_silence_of_the_authority_is_told_once_and_its_end_too() -> None:
+    """R3: a poll that fails is tried again; one that goes on failing is laid before a person until answers come again."""
+    polling = Polling()
+    polling.until_poll(Done("caught up"))
+    for _ in range(7):
+        polling.failed()
+    assert [] == polling.told
+    polling.polled(0)
+    for _ in range(30):
+        polling.failed()
+    (silence,) = polling.told
+    assert isinstance(silence, PollFailed)
+    assert ("sim", "HTTP 500", 91_000) == (silence.gateway, silence.reason, silence.at_ms - silence.since_ms)
+    assert 1 == len(polling.desk.state.tasks)
+    polling.polled(1)
+    polling.polled(1)
+    assert [PollFailed, PollRestored] == [type(fact) for fact in polling.told]
+    assert {} == polling.desk.state.tasks
+
+
+def test_a_poll_cut_off_by_the_end_of_the_process_is_no_failure() -> None:
+    """R3: stopping ends the worker."""
+    polling = Polling()
+    polling.until_poll(Done("caught up"))
+    with pytest.raises(StopIteration):
+        polling.worker.send(Turn(0, 0.0, (Done("poll", error=GatewayUnavailable("stopping")),), stopping=True))
+
+
+def test_a_lane_of_which_nobody_speaks_writes_nothing() -> None:
+    """R3: a fact of answers names at least one, however long [responses] grows."""
+    view, lanes, _ = _views()
+    view.absorb([_record(position, b"{}") for position in range(1_100)])
+    worker = answers_to_lane(view, lanes["air"])
+    next(worker)
+    worker.send(Turn(0, 0.0, (Done("lane"),)))
+    (asked,) = worker.send(Turn(0, 0.0, (Done("responses"),)))
+    assert Follow("responses", RESPONSES, 1_100, 1.0) == asked
 
 
 def test_what_is_doubted_is_laid_before_a_person_once() -> None:

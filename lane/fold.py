@@ -56,7 +56,8 @@ def apply(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...
     assert position > state.position, f"position {position} after {state.position}: the log was not read in order"
     state.position = position
     state.now_ms = max(state.now_ms, fact.at_ms)
-    while state.timed and state.timed[0][0] <= state.now_ms:
+    state.at_ms = fact.at_ms
+    while state.timed and state.timed[0][0] <= fact.at_ms:
         refresh(state, heappop(state.timed)[1])
     if isinstance(fact, SOURCED):
         broken = _off_chain(state, fact.source)

@@ -119,10 +119,14 @@ def let_go(state: LaneState, message: Message) -> None:
 
 
 def refresh(state: LaneState, message: Message) -> None:
-    """Judge a held message anew: ready, waiting for one thing, a second original (R14) or part of a cycle (R24)."""
+    """Judge a held message anew: ready, waiting for one thing, a second original (R14) or part of a cycle (R24).
+
+    Its own times are judged by the fact's own clock, as an intent's are: by the running maximum one writer whose clock was ahead
+    would call it ready, and every intent would be void until the others' clocks have come so far.
+    """
     if message.state != "held":
         return
-    was, found = message.blocker, blocker(state, message, at_ms=state.now_ms)
+    was, found = message.blocker, blocker(state, message, at_ms=state.at_ms)
     message.blocker = found
     state.missing.pop(message.position, None)
     set_unblocked(state, message, found is None)
@@ -219,7 +223,7 @@ def _cycle(state: LaneState, message: Message) -> list[str]:
     """
     if not _chain_to_itself(message, lambda each: each.blocker):
         return []
-    return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.now_ms))
+    return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.at_ms))
 
 
 def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[str]:

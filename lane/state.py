@@ -304,6 +304,7 @@ class LaneState:
         self.mode = mode
         self.position = NEVER
         self.now_ms = 0
+        self.at_ms = 0  # the last fact's own clock, which another writer's may be ahead of
         self.rules_version = RULES_VERSION
         self.policy = Policy()
         self.edges: dict[str, Edge] = edges_of(mode)

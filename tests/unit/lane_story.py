@@ -335,7 +335,7 @@ def _assert_message(state: LaneState, message: Message) -> None:
     assert not message.unblocked or (message.state == "held" and message.blocker is None)
     if message.state == "held" and not message.unblocked:
         assert message.blocker is not None
-        found = blocker(state, message, at_ms=state.now_ms)
+        found = blocker(state, message, at_ms=state.at_ms)
         assert found is not None, f"{message} may go and was forgotten"
         # An opening takes a grace back (R22); whoever had one asks again when what it waits for now has changed.
         waits_for_grace = found.kind == "missing" and message.grace == NEVER

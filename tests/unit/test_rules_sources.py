@@ -3,6 +3,7 @@
 import pytest
 
 from lane.view import FactMisplaced, LaneView
+from replay.planner import plan
 from schemas.facts import (
     AnswersReceived,
     ComponentOverridden,
@@ -115,6 +116,26 @@ def test_r6_time_in_a_lane_only_runs_forward() -> None:
     story.say(StillHere(at_ms=T0 + 5_000, epoch=1))
     story.say(StillHere(at_ms=T0, epoch=1))
     assert T0 + 5_000 == story.state.now_ms
+
+
+def test_r6_a_clock_that_is_ahead_makes_no_message_ready_before_its_time() -> None:
+    """R6, R40: a message's own time is judged by the intent's `at`; the planner does not offer in vain what is void for it."""
+    story = Story()
+    story.take_lane()
+    story.wait(3_600).cargo("ahead")
+    story.wait(-3_600)
+    story.cargo("later", not_before_ms=T0 + 1_800_000)
+    story.wait(3_600).cargo("ahead again")
+    story.wait(-3_600)
+    story.done("ahead", "ahead again")
+    void = 0
+    for _ in range(20):
+        planned = [message.key for message in plan(story.wait(1).state, at_ms=story.at_ms, outstanding={})]
+        void += bool(planned and story.intend(*planned))
+    assert 1 == void
+    story.at_ms = T0 + 1_800_000
+    assert ["later"] == [message.key for message in plan(story.state, at_ms=story.at_ms, outstanding={})]
+    assert () == story.intend("later")
 
 
 def test_r6_a_message_goes_from_its_not_before_on() -> None:

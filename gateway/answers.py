@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from gateway.port import RESPONSES_PAGE_MAX, Answer, AnswerOutcome, Page, StatusReply
+from schemas.messages import YEARS
 
 ANSWERS_COUNT_MAX: Final = 10_000
 """Most answers in one body: far over any page we keep (500), so that only a broken peer is refused."""
@@ -164,5 +165,7 @@ def _at_ms(value: object) -> int:
         raise ValueError(f"An answer's `at` is not an RFC 3339 time: {value!r:.80}.") from exc
     if at.tzinfo is None:
         raise ValueError(f"An answer's `at` has no offset from UTC: {value!r:.80}.")
-    # Not through UTC's own calendar, which overflows at the ends; and in whole milliseconds, which floats would lose.
+    if at.year not in YEARS:
+        raise ValueError(f"An answer's `at` is in the year {at.year}; {YEARS[0]} to {YEARS[-1]} are read: {value!r:.80}.")
+    # Whatever is read can then be shown in every zone; and in whole milliseconds, which floats would lose.
     return (at - _EPOCH) // timedelta(milliseconds=1)

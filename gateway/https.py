@@ -1,7 +1,9 @@
 """The gateway that speaks the authority's web service (INTERFACES section 4); must not know lanes, facts or the log.
 
-What R50 asks: 202 is transmitted; 400, 409 and other 4xx are refused; 503 and whatever fails before the first byte of the message
-is not taken; 429 is slow down; everything else (time-outs, 3xx, other 5xx, 2xx that is not 202, broken replies) is unknown.
+What R50 asks: 202 is transmitted; 400 and 409 are refused, and so are 413, 415 and 422, which also speak of this one message;
+503 and whatever fails before the first byte of the message is not taken; 429 is slow down; everything else (time-outs, 3xx, other
+5xx, 2xx that is not 202, broken replies) is unknown. R50 does not name the other 4xx (401, 403, 404 ...): they speak of us or of the
+way, never of one message, so they are not taken: the link is suspect, everything stays held, an expired credential parks nothing.
 No redirect is followed, no POST is tried twice, and a send that would start past its `start_by_s` never touches the wire.
 """
 
@@ -62,6 +64,9 @@ DETAIL_CHARS_MAX: Final = 300
 
 WAIT_MAX_S: Final = 60.0
 """Longest poll asked for: proxies cut silent connections not much later."""
+
+REFUSING: Final = frozenset({400, 409, 413, 415, 422})
+"""Statuses that speak of the message itself, which stays as it is: a person must look (R50)."""
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -323,8 +328,10 @@ def _result_of(status: int) -> TransportResult:
             return "not_taken"
         case 429:
             return "slow_down"
-        case _ if 400 <= status <= 499:
+        case _ if status in REFUSING:
             return "refused"
+        case _ if 400 <= status <= 499:
+            return "not_taken"
         case _:
             return "unknown"
 
@@ -353,7 +360,7 @@ def _retry_after_s(value: str | None) -> float:
         return min(float(value.strip()[:9]), RETRY_AFTER_MAX_S)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year, a day or an offset that no calendar has
         return RETRY_AFTER_DEFAULT_S
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

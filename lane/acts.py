@@ -82,7 +82,7 @@ def settle(state: LaneState, position: int, fact: MessageSettled) -> tuple[Findi
     if fact.to == "held":
         message.touched = False
         disturb(state, message.doc)
-    touch(state, message.doc)
+    let_go(state, message)
     refresh(state, message)
     return ()
 

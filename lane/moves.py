@@ -151,9 +151,9 @@ def refresh(state: LaneState, message: Message) -> None:
 
 
 def park(state: LaneState, message: Message, why: Blocker, *, remark: str = "") -> None:
-    """Set a message aside for a person; what depends on it stays held (R55)."""
+    """Set a message aside for a person; what depends on it stays held (R55), unless what is on file speaks for its document."""
     move(state, message, "parked", at_ms=state.now_ms, remark=remark or why.sentence, code=why.rule)
-    touch(state, message.doc)
+    let_go(state, message)
 
 
 def push_ready(state: LaneState, message: Message) -> None:

@@ -212,7 +212,7 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
     if outcome.result == "refused":
         if waits:
             move(state, message, "parked", at_ms=at_ms, remark=f"refused by the transport: {outcome.detail}", code="R50")
-            touch(state, message.doc)
+            let_go(state, message)
         return [Finding("R50", f"refused by the transport: {outcome.detail}", message.position)]
     if waits:
         _transmitted(state, message, at_ms=at_ms)
@@ -268,7 +268,7 @@ def _judge(
         case "foreign":
             move(state, message, "parked", at_ms=at_ms, code="R53", remark="another party filed it; content at CBSA may differ")
             if message.function == "cancel":
-                touch(state, message.doc)
+                let_go(state, message)
             else:
                 put_on_file(state, message, grant=message.grant)
             return [Finding("R53", message.remark, message.position)]
@@ -300,7 +300,7 @@ def _reject(state: LaneState, message: Message, *, code: str, text: str, at_ms: 
         refresh(state, message)
         return [Finding("R55", f"{remark}; it goes again when its predecessor is on file", message.position)]
     move(state, message, "rejected", at_ms=at_ms, remark=remark, code=code)
-    touch(state, message.doc)
+    let_go(state, message)
     return [Finding("R55", remark, message.position)]
 
 

@@ -73,6 +73,42 @@ def test_r21_a_trip_waits_for_earlier_trips_that_name_or_let_go_of_its_shipment(
     story.done("change", "T2")
 
 
+def test_r14_a_second_original_that_is_parked_keeps_no_arrival_waiting_for_what_it_lists() -> None:
+    """E4: what is on file speaks for the trip; the arrival does not wait for a cargo that only the parked message lists."""
+    story = Story("rail")
+    story.trip("T", "A1", key="first")
+    story.cargo("A1")
+    story.done("A1", "first")
+    story.cargo("A2")
+    story.arrival("T")
+    story.trip("T", "A2", key="again")
+    assert ("parked", None) == (story.is_("again"), story["arrival T"].blocker)
+
+
+@pytest.mark.parametrize("end", ["rejected", "refused", "settled"])
+def test_r55_a_change_that_is_out_keeps_no_arrival_waiting_for_what_it_lists(end: str) -> None:
+    """E4: what is on file speaks for the trip, so an arrival is looked at again when a change of it stands aside."""
+    story = Story("rail")
+    for ccn in ("A1", "A2"):
+        story.cargo(ccn)
+    story.trip("T", "A1", key="first")
+    story.done("A1", "A2", "first")
+    story.trip("T", "A1", "A2", key="more", function="change")
+    story.intend("more")
+    story.cargo("A2", key="back", function="cancel")
+    story.arrival("T")
+    assert "E4" == story.waits("arrival T")
+    match end:
+        case "settled":
+            story.concluded("more", "unknown")
+            story.settle("more", "rejected")
+        case "rejected":
+            story.rejected("more")
+        case _:
+            story.concluded("more", end)
+    assert story["arrival T"].unblocked
+
+
 def test_r22_a_named_document_that_was_never_seen_is_waited_for_ten_minutes() -> None:
     """R22: from B's receipt; then it goes, with a finding that `why` tells."""
     story = Story()

@@ -4,6 +4,7 @@ Everything here comes from outside and is not trusted: sizes, types and times ar
 ValueError whose sentence says where it is wrong.
 """
 
+import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ TEXT_CHARS_MAX: Final = 4_000
 SEQ_MAX: Final = 2**63 - 1
 """Largest cursor: what a signed 64-bit column and an Avro long can hold."""
 
+CUT: Final = "tidegate_cut"
+"""The field of what is kept of an answer too long to keep; no answer that has it is read."""
+
 OUTCOMES: Final[frozenset[str]] = frozenset({"captured", "rejected", "duplicate", "notice"})
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,8 +61,9 @@ def parse_status(raw: bytes) -> StatusReply:
 def cut_page(body: bytes, after: int) -> Page:
     """Return a body of `GET /v1/responses?after=AFTER` as the port's page, cut at RESPONSES_PAGE_MAX and PAGE_KEPT_BYTES_MAX.
 
-    An answer that can't be read gets a page of its own, so that it spoils none of its neighbours'. Raises ValueError when the
-    cursors make no sense: the page can't be continued then.
+    An answer that can't be read gets a page of its own, so that it spoils none of its neighbours', and so does one that is too
+    long for any page, of which only the beginning is kept. Raises ValueError when the cursors make no sense: the page can't be
+    continued then.
     """
     page = _object(body)
     last_seq, items = _seq(page.get("next")), _items(page)
@@ -67,22 +72,33 @@ def cut_page(body: bytes, after: int) -> Page:
     seqs = [after, *(_seq(item.get("seq") if isinstance(item, dict) else None) for item in items)]
     if any(left >= right for left, right in itertools.pairwise(seqs)) or seqs[-1] > last_seq:
         raise ValueError("Its answers don't rise from our cursor to `next`.")
-    count = _count_kept(items, len(body))
-    if count == len(items):
+    count = _count_kept(items)
+    if count == len(items) and len(body) <= PAGE_KEPT_BYTES_MAX:
         return Page(raw=body, previous_seq=after, last_seq=last_seq, count=count)
-    return Page(raw=_written(seqs[count], items[:count]), previous_seq=after, last_seq=seqs[count], count=count)
+    raw = _written(seqs[count], items[:count])
+    while len(raw) > PAGE_KEPT_BYTES_MAX and count > 1:
+        count //= 2
+        raw = _written(seqs[count], items[:count])
+    if len(raw) > PAGE_KEPT_BYTES_MAX:
+        raw = _written(seqs[count], [_cut(items[0])])
+    return Page(raw=raw, previous_seq=after, last_seq=seqs[count], count=count)
 
 
-def _count_kept(items: list[Any], body_bytes: int) -> int:
-    """Return how many answers go into this page: within the limits, and an unreadable one only by itself."""
+def _count_kept(items: list[Any]) -> int:
+    """Return how many answers go into this page by their number, and an unreadable one only by itself."""
     count = min(len(items), RESPONSES_PAGE_MAX)
     first_unreadable = next((index for index in range(count) if not _readable(items[index])), count)
-    count = max(first_unreadable, min(count, 1))
-    while count > 1 and body_bytes > PAGE_KEPT_BYTES_MAX and len(_written(0, items[:count])) > PAGE_KEPT_BYTES_MAX:
-        count //= 2
-    if count and body_bytes > PAGE_KEPT_BYTES_MAX and len(_written(0, items[:count])) > PAGE_KEPT_BYTES_MAX:
-        raise ValueError(f"One answer alone is over {PAGE_KEPT_BYTES_MAX} bytes; ask the authority's operator.")
-    return count
+    return max(first_unreadable, min(count, 1))
+
+
+def _cut(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an answer too long for any record: unreadable, so that a person fetches it, and no other waits for it.
+
+    `bytes` and `sha256` are of its JSON as we write it: no spaces, ASCII only, fields in the order given.
+    """
+    whole = json.dumps(item, separators=(",", ":"))
+    sha256 = hashlib.sha256(whole.encode()).hexdigest()
+    return {"seq": item["seq"], CUT: {"bytes": len(whole), "sha256": sha256, "begins": whole[:TEXT_CHARS_MAX]}}
 
 
 def _readable(item: object) -> bool:
@@ -127,6 +143,10 @@ def _seq(value: object) -> int:
 def _answer(item: object) -> Answer:
     if not isinstance(item, dict):
         raise ValueError(f"An answer must be a JSON object, not {item!r:.80}.")
+    if CUT in item:
+        raise ValueError(
+            f"Answer {item.get('seq')!r:.80} was too long to keep; its beginning is kept, fetch the whole from CBSA."
+        )
     key = item.get("idempotency_key")
     return Answer(
         seq=_seq(item.get("seq")),

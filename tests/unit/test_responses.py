@@ -1,11 +1,13 @@
 """What CBSA said is kept raw, read once, and laid before a person where nothing can be made of it."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
 from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
+from gateway.answers import PAGE_KEPT_BYTES_MAX, cut_page
 from gateway.port import GatewayUnavailable
 from lane.view import DeskView, LaneView
 from schemas.codec import Codec, encode
@@ -159,6 +161,53 @@ def test_a_poll_cut_off_by_the_end_of_the_process_is_no_failure() -> None:
     polling.until_poll(Done("caught up"))
     with pytest.raises(StopIteration):
         polling.worker.send(Turn(0, 0.0, (Done("poll", error=GatewayUnavailable("stopping")),), stopping=True))
+
+
+def _kept(view: ResponsesView, body: bytes) -> Page:
+    """What is kept of a body that the authority sent, as the view reads it."""
+    page = cut_page(body, view.end_of("sim"))
+    entry = page_entry("sim", page)
+    assert len(entry.value) <= PAGE_KEPT_BYTES_MAX
+    view.absorb([Record(view.next_position, 0, entry.value, entry.headers)])
+    return page
+
+
+def test_an_answer_too_long_to_keep_waits_for_a_person_and_keeps_no_other_back() -> None:
+    """I12: its beginning and its hash are kept in a page of its own, and polling goes on behind it."""
+    view, _, _ = _views()
+    row = {
+        "seq": 1,
+        "idempotency_key": "highway/acme/k1",
+        "receiver": "acme",
+        "outcome": "captured",
+        "at": "2025-11-24T15:00:00Z",
+    }
+    huge = row | {"seq": 2, "payload_base64": "A" * PAGE_KEPT_BYTES_MAX}
+    body = json.dumps({"next": 3, "responses": [row, huge, row | {"seq": 3}]}).encode()
+    assert [(0, 1), (1, 2)] == [(page.previous_seq, page.last_seq) for page in (_kept(view, body), _kept(view, _after(body, 1)))]
+    (cut,) = json.loads(_kept(_views()[0], json.dumps({"next": 2, "responses": [huge]}).encode()).raw)["responses"]
+    whole = json.dumps(huge, separators=(",", ":")).encode()
+    assert (len(whole), hashlib.sha256(whole).hexdigest()) == (cut["tidegate_cut"]["bytes"], cut["tidegate_cut"]["sha256"])
+    assert 3 == _kept(view, _after(body, 2)).last_seq
+    assert [0, 2] == [position for position, _, _ in view.pages["highway"]]
+    assert [(1, "Answer 2 was too long to keep; its beginning is kept, fetch the whole from CBSA.")] == list(view.doubts)
+
+
+def _after(body: bytes, seq: int) -> bytes:
+    """The body that the authority sends to who has read up to there."""
+    said = json.loads(body)
+    return json.dumps(said | {"responses": [answer for answer in said["responses"] if answer["seq"] > seq]}).encode()
+
+
+@pytest.mark.parametrize(("count", "spaces"), [(1, PAGE_KEPT_BYTES_MAX), (600, 0)])
+def test_what_is_kept_fits_a_record_however_its_json_is_written(count: int, spaces: int) -> None:
+    """I12: neither spaces around answers nor letters that grow when they are written anew make a page that no log takes."""
+    row = {"idempotency_key": None, "receiver": "acme", "outcome": "notice", "at": "2025-11-24T15:00:00Z", "more": "é" * 4_000}
+    said = {"next": count, "responses": [row | {"seq": seq} for seq in range(1, count + 1)]}
+    view, _, _ = _views()
+    page = _kept(view, json.dumps(said, ensure_ascii=False).encode() + b" " * spaces)
+    assert page.count == page.last_seq == view.end_of("sim") >= min(count, 100)
+    assert [] == list(view.doubts)
 
 
 def test_a_lane_of_which_nobody_speaks_writes_nothing() -> None:

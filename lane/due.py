@@ -3,7 +3,7 @@
 What ends by time ends by a fact that is void before its time (R6); the runner asks here what is due and writes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Final
 
@@ -31,9 +31,20 @@ def due_facts(state: LaneState, *, at_ms: int) -> list[WindowEnded | GraceElapse
     return facts
 
 
-def questions(state: LaneState, *, at_ms: int) -> list[Message]:
-    """The messages whose fate may be asked of CBSA now: unknown ones (R51), unanswered ones (R54), a silent canary (R32)."""
-    return list(islice(_questions(state, at_ms), QUESTIONS_COUNT_MAX))
+def questions(state: LaneState, *, at_ms: int, not_now: Collection[int] = ()) -> list[Message]:
+    """The messages whose fate may be asked of CBSA now: unknown ones (R51), unanswered ones (R54), a silent canary (R32).
+
+    None of a channel that a notice holds: nothing may be asked there. `not_now`: positions that the asker leaves out, for it has
+    asked them and waits. Both are left out before the count, or the first ones would keep all others from being asked about.
+    """
+    shut = _shut(state, at_ms)
+    due = (each for each in _questions(state, at_ms) if each.channel not in shut and each.position not in not_now)
+    return list(islice(due, QUESTIONS_COUNT_MAX))
+
+
+def _shut(state: LaneState, at_ms: int) -> set[str]:
+    """The channels that a notice holds for somebody at that time."""
+    return {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=at_ms))}
 
 
 def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
@@ -59,7 +70,7 @@ def _graces(state: LaneState, at_ms: int) -> Iterator[int]:
     """Messages that have waited long enough for a missing predecessor, on channels that are open (R22)."""
     if not state.missing:
         return
-    shut = {name for name in state.policy.channels if any(True for _ in holding(state, name, at_ms=at_ms))}
+    shut = _shut(state, at_ms)
     for message in state.missing.values():
         if message.channel not in shut and grace_due_ms(state, message) <= at_ms:
             yield message.position

@@ -15,6 +15,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
+from eventlog.kafka_headers import read_any_header_name
 from eventlog.port import ENTRY_BYTES_MAX, LogError, LogRegressed, LogUnavailable, LogUnfit
 from schemas.streams import Record
 
@@ -77,6 +78,7 @@ def connect_producer(bootstrap: str, *, delivery_wait_s: float) -> Any:
 
 def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: int) -> Any:
     """Make a consumer without a group that refuses positions out of range. Raises LogUnavailable."""
+    read_any_header_name()
     _await_listener(bootstrap, CONNECT_WAIT_S)
     with translated("connect a reader", bootstrap):
         return _made(
@@ -115,8 +117,11 @@ def assign_all(consumer: Any, topics: Iterable[str]) -> dict[str, TopicPartition
 
 
 def to_record(raw: Any) -> Record:
-    """Return the library's record as one of ours; the topics are LogAppendTime, so the time is the broker's."""
-    return Record(raw.offset, raw.timestamp, raw.value, tuple(raw.headers), raw.key)
+    """Return the library's record as one of ours; the topics are LogAppendTime, so the time is the broker's.
+
+    Any client can write a record without a value: it is an empty one to us, so that one record stops no reader (R2).
+    """
+    return Record(raw.offset, raw.timestamp, raw.value if raw.value is not None else b"", tuple(raw.headers), raw.key)
 
 
 def quiet_library() -> None:

@@ -7,16 +7,21 @@ from typing import Any, TypeAlias
 import pytest
 from confluent_kafka import KafkaException, Producer
 
+from consumers.intake import fact_of
 from producers.publisher import Publisher
 from schemas.cloudevents import attributes_of
+from schemas.facts import MessageRefused, Source
 from schemas.messages import MessageUnreadable, parse_attributes
-from schemas.streams import Record
+from schemas.streams import Entry, Record
 from tests.kafka_fixtures import opened
 
 pytestmark = pytest.mark.kafka
 
 DELIVERY_WAIT_S = 30.0
 """A delivery takes milliseconds; a shared, loaded machine gets much more."""
+
+READ_WAIT_S = 20.0
+"""A record that is there comes at once; only a reader that is stopped takes this long."""
 
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
@@ -34,6 +39,15 @@ SAID: dict[str, Any] = {
     "eta": "2026-03-01T12:00:00-05:00",
     "not_before": "2026-03-01T00:00:00-05:00",
 }
+
+
+class NotUtf8(str):
+    """A header's name that a client in another language wrote in Latin-1."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode(encoding, errors) + b"\xe9"
 
 
 def _headers(**changes: str | None) -> Headers:
@@ -61,11 +75,11 @@ def _headers(**changes: str | None) -> Headers:
     return [(name, text.encode()) for name, text in texts.items() if text is not None]
 
 
-def _produce(bootstrap: str, topic: str, messages: list[Headers]) -> None:
+def _produce(bootstrap: str, topic: str, messages: list[Headers], payload: bytes | None = PAYLOAD) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
     errors: list[object] = []
     for headers in messages:
-        producer.produce(topic, value=PAYLOAD, headers=headers, on_delivery=lambda error, _: errors.append(error))
+        producer.produce(topic, value=payload, headers=headers, on_delivery=lambda error, _: errors.append(error))
     assert producer.flush(DELIVERY_WAIT_S) == 0
     if any(errors):
         raise KafkaException(next(filter(None, errors)))
@@ -111,6 +125,42 @@ def test_a_mistake_of_another_client_is_refused_with_a_sentence(kafka_one: str, 
             attributes_of(record, "highway")
         codes.append(caught.value.code)
     assert codes == ["header_missing", "header_twice", "header_null", "header_missing"]
+
+
+def test_a_record_without_a_value_is_an_empty_one_and_stops_nobody(kafka_one: str, topic_prefix: str) -> None:
+    """R2: a null value comes as no bytes, which intake refuses with a sentence; what stands behind it is read."""
+    with opened(kafka_one, topic_prefix) as open_log:
+        log = open_log()
+        topic = f"{topic_prefix}inbound.highway"
+        _produce(kafka_one, topic, [_headers()], payload=None)
+        _produce(kafka_one, topic, [_headers()])
+        read = [record for start in (0, 1) for record in log.read("inbound.highway", start, 1, READ_WAIT_S)]
+        assert [b"", PAYLOAD] == [record.value for record in read]
+        assert [b"", PAYLOAD] == [record.value for record in log.fetch("inbound.highway", [0, 1])]
+    assert ["payload_empty", None] == [_code(record) for record in read]
+
+
+def test_a_header_name_that_is_no_text_stops_nobody(kafka_one: str, topic_prefix: str) -> None:
+    """R2: brokers don't look at names, so anybody may write such a one; it is judged, and what stands behind it is read."""
+    ours = tuple((name, value if isinstance(value, bytes) else str(value).encode()) for name, value in _headers())
+    batch = [
+        Entry(PAYLOAD, (*ours, (NotUtf8("x"), b"1"))),
+        Entry(PAYLOAD, (*ours, (NotUtf8("ce_x"), b"1"))),
+        Entry(PAYLOAD, ours),
+    ]
+    with opened(kafka_one, topic_prefix) as open_log:
+        log = open_log()
+        log.append("inbound.highway", batch)
+        read = [record for start in range(3) for record in log.read("inbound.highway", start, 1, READ_WAIT_S)]
+        assert read == list(log.fetch("inbound.highway", range(3)))
+    assert ["x\\xe9", "ce_x\\xe9", "ce_traceparent"] == [record.headers[-1][0] for record in read]
+    assert [None, "header_misspelt", None] == [_code(record) for record in read]
+
+
+def _code(record: Record) -> str | None:
+    """Why the record is refused, or None when it is a message."""
+    fact = fact_of(record, Source(stream="inbound.highway", position=record.position, previous=-1), mode="highway", at_ms=0)
+    return fact.code if isinstance(fact, MessageRefused) else None
 
 
 def test_the_interface_names_every_header_that_is_written_here() -> None:

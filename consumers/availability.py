@@ -14,7 +14,7 @@ from lane.view import DeskView, LaneView
 from schemas.codec import encode
 from schemas.effects import Append, CatchUp, Follow, Read, Sleep, Worker
 from schemas.facts import BulletinRead, BulletinUnread, Source
-from schemas.messages import to_ms
+from schemas.messages import YEARS, to_ms
 from schemas.streams import BULLETINS, DESK, Entry, Record, lane
 
 READ_COUNT: Final = 100
@@ -104,11 +104,14 @@ def fact_of(record: Record, source: Source, *, at_ms: int) -> BulletinRead | Bul
 
 
 def _received_ms(record: Record) -> int:
-    """When the notice came in: as its header says, else as the log took it."""
+    """When the notice came in: as its header says with an offset and a year that we know, else as the log took it."""
     raw = record.header("received")
     if raw is None:
         return record.at_ms
     try:
-        return to_ms(datetime.fromisoformat(raw.decode("ascii")))
+        received = datetime.fromisoformat(raw.decode("ascii"))
     except ValueError:
         return record.at_ms
+    if received.tzinfo is None or received.year not in YEARS:
+        return record.at_ms
+    return to_ms(received)

@@ -6,6 +6,7 @@ else. It proves nothing across machines, and nothing on a network file system th
 exec) from the holder keeps the lock alive; Tidegate forks none.
 """
 
+import errno
 import fcntl
 import os
 import threading
@@ -35,7 +36,7 @@ class LaneLocks:
     def acquire(self, lane: str, holder: str) -> Taken:
         """Take the lane's lock for the life of this process, at once or not at all, and write our name into it.
 
-        `taken` is True also when we hold it already. Raises OSError if the folder can't be written.
+        `taken` is True also when we hold it already. Raises OSError if the folder can't be written; the lock is free again then.
         """
         with self._guard:
             if lane in self._held:
@@ -43,9 +44,12 @@ class LaneLocks:
             handle = try_lock(self._path(lane))
             if handle is None:
                 return Taken(False, None)
-            before = os.pread(handle, NAME_BYTES_MAX, 0).decode("utf-8", "replace")
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, holder.encode()[:NAME_BYTES_MAX], 0)
+            try:
+                before = os.pread(handle, NAME_BYTES_MAX, 0).decode("utf-8", "replace")
+                _write_name(handle, holder.encode()[:NAME_BYTES_MAX])
+            except BaseException:
+                os.close(handle)
+                raise
             self._held[lane] = handle
             return Taken(True, before or None)
 
@@ -60,6 +64,14 @@ class LaneLocks:
         if not lane.isidentifier():
             raise ValueError(f"{lane!r} names no lane: use the mode's name, such as 'highway'.")
         return self._data_dir / f"lane.{lane}.lock"
+
+
+def _write_name(handle: int, name: bytes) -> None:
+    """Replace what the file says. Raises OSError; then the file names nobody, so that a free lock proves no living one dead."""
+    os.ftruncate(handle, 0)
+    if os.pwrite(handle, name, 0) != len(name):
+        os.ftruncate(handle, 0)
+        raise OSError(errno.ENOSPC, "the holder's name could not be written whole; make room on the disk")
 
 
 def try_lock(path: Path) -> int | None:

@@ -55,6 +55,31 @@ def test_a_lock_that_was_given_back_may_be_taken(locks: LaneLocks, tmp_path: Pat
     others.close()
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from eventlog.lane_lock import LaneLocks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+locks = LaneLocks(Path(sys.argv[1]))
+for room in [int(word) for word in sys.argv[2:]]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        print(locks.acquire("highway", "anna").taken, flush=True)
+    except OSError as error:
+        print(type(error).__name__, flush=True)
+"""
+"""The system lets the process write files of so many bytes only, which fails as a full disk does."""
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_a_lock_that_could_not_be_written_is_free_again(room: int, tmp_path: Path) -> None:
+    """A disk that was full for a moment costs that attempt, not the lane: the same process takes the lock later."""
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(room), "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ["OSError", "True"] == done.stdout.split()
+    assert b"anna" == (tmp_path / "lane.highway.lock").read_bytes()
+
+
 def test_a_lane_name_that_would_leave_the_folder_is_refused(locks: LaneLocks) -> None:
     """A name is not a path."""
     with pytest.raises(ValueError, match="names no lane"):

@@ -88,9 +88,13 @@ def named_by(wire_key: str | None) -> tuple[str, str, str, int] | None:
 
 
 def _escaped(name: str) -> str:
-    """R11: `/`, `~`, `%` and whatever is not ASCII, percent-encoded."""
+    """R11: `/`, `~`, `%` and whatever is not ASCII, percent-encoded; blanks at the ends too, for no header carries them."""
+    first, last = len(name) - len(name.lstrip(" ")), len(name.rstrip(" "))
     return "".join(
-        char if char.isascii() and char not in "/~%" else "".join(f"%{byte:02X}" for byte in char.encode()) for char in name
+        char
+        if char.isascii() and char not in "/~%" and (char != " " or first <= at < last)
+        else "".join(f"%{byte:02X}" for byte in char.encode())
+        for at, char in enumerate(name)
     )
 
 

@@ -471,3 +471,15 @@ def test_facts_of_another_stream_do_not_belong_in_a_lane() -> None:
     misplaced: Fact = world.codec.decode(encode(LaneReleased(at_ms=0, epoch=1)))
     world.log.append(DESK, [Entry(encode(misplaced))])
     assert [("V0", DESK, 0)] == _found(_check(world))
+
+
+@pytest.mark.parametrize("key", [" k", "k ", "  a b  ", "   ", "a/b~2%", "\u00e9 "])
+def test_the_auditor_reads_every_wire_key_that_the_lane_writes(key: str) -> None:
+    """R11, V7: a key with blanks at its ends is answered as any other, and verify has no complaint."""
+    world = World()
+    world.take()
+    message = world.publish(key)
+    world.send(message)
+    world.answer(message)
+    assert "captured" == world.message(message).state
+    assert [] == _found(_check(world))

@@ -42,7 +42,7 @@ SERVICE = {
         "security_opt": {"const": ["no-new-privileges:true"]},
         "read_only": {"type": "boolean"},
         "init": {"type": "boolean"},
-        "restart": {"enum": ["unless-stopped", "no", "always", "on-failure"]},
+        "restart": {"type": "string", "pattern": r"^(unless-stopped|on-failure:\d+)$"},
         "stop_grace_period": {"type": "string", "pattern": r"^\d+s$"},
         "depends_on": {
             "type": "object",
@@ -107,6 +107,13 @@ def test_everything_that_a_service_names_is_there() -> None:
 def test_brokers_workers_and_authority_are_services() -> None:
     """One process for each worker, by the name that the command line knows."""
     assert {*BROKERS, *WORKERS, "authority"} == set(compose()["services"])
+
+
+def test_a_worker_that_goes_on_failing_stays_down_and_a_broker_comes_back() -> None:
+    """I1f: exit 7 calls a person, and no restart mends the log; brokers find each other again after the host was restarted."""
+    services = compose()["services"]
+    assert {"on-failure:5"} == {services[name]["restart"] for name in (*WORKERS, "authority")}
+    assert {"unless-stopped"} == {services[name]["restart"] for name in BROKERS}
 
 
 def test_the_kafka_of_compose_docker_and_maven_is_one_version() -> None:

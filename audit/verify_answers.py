@@ -63,6 +63,8 @@ class Chain:
             named = named_by(answer.wire_key)
             if named is not None:
                 mode, tenant, key, submission = named
+                if answer.receiver != tenant:  # believed for nobody: it answers one party with another's message
+                    continue
                 given = AnswerGiven(
                     tenant=tenant, key=key, submission=submission, outcome=answer.outcome, code=answer.code, text=answer.text,
                     seq=answer.seq, answered_ms=answer.at_ms,

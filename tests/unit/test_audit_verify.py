@@ -483,3 +483,15 @@ def test_the_auditor_reads_every_wire_key_that_the_lane_writes(key: str) -> None
     world.answer(message)
     assert "captured" == world.message(message).state
     assert [] == _found(_check(world))
+
+
+def test_an_answer_to_one_party_with_anothers_message_is_rightly_left_out() -> None:
+    """V7: the lane believes it for nobody, and the auditor misses it in no fact."""
+    world = _sound()
+    held = world.publish("k2")
+    stray = {"idempotency_key": "highway/acme/k2", "receiver": "zeta", "outcome": "captured"}
+    position = world.page([stray])
+    source = world.source(RESPONSES, position)
+    world.write(AnswersReceived(at_ms=world.now_ms, source=source, gateway="test", answers=()))
+    assert "held" == world.message(held).state
+    assert [] == _found(_check(world))

@@ -147,11 +147,16 @@ def _off_chain(clockwork: Clockwork, mode: str) -> list[str]:
 
 
 def _came_late(state: LaneState, rows: list[HistoryRow], violation: OrderViolation) -> bool:
-    """Whether the predecessor was received here only after the successor's grant: then nobody could wait for it (R22)."""
+    """Whether the predecessor, or the message that ties the two together, was received here only after the successor's grant:
+    then nobody could wait for it (R22). In air and marine a cargo ties its conveyance to a close."""
     by_seq = {row["seq"]: row["idempotency_key"] for row in rows}
     by_wire = {f"{state.mode}/{message.tenant}/{message.key}": message for message in state.messages.values()}
     early, late = (by_wire[by_seq[violation[name]].partition("~")[0]] for name in ("before", "after"))
-    return bool(late.position > early.grant)
+    ends = {late.doc, *early.listed, *early.related}
+    ties = (each for each in state.messages.values() if each.position > early.grant and each is not late)
+    return late.position > early.grant or any(
+        each.doc in ends | {*late.listed, *late.related} and not ends.isdisjoint((*each.listed, *each.related)) for each in ties
+    )
 
 
 def _publish(clockwork: Clockwork, attributes: Attributes, acked: list[Attributes]) -> None:

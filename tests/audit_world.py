@@ -145,7 +145,8 @@ class World:
     def answer(self, message: int, outcome: str = "captured", **fields: Any) -> int:
         """Let CBSA answer a message: a page, and the lane's fact of it."""
         key = wire_key(self.mode, self.message(message))
-        return self.read_page(self.page([{"idempotency_key": key, "outcome": outcome, **fields}]))
+        named = {"idempotency_key": key, "receiver": self.message(message).tenant}
+        return self.read_page(self.page([{**named, "outcome": outcome, **fields}]))
 
     def status(self, message: int, *, known: bool, outcome: AnswerOutcome | None = None) -> int:
         """Ask CBSA and write what it told."""

@@ -86,7 +86,8 @@ class Ledger:
     def conclude(self, letter: Letter, outcome: Outcome, *, late: bool) -> None:
         """What the transport said of one grant: it changes the state unless an answer or a person was faster.
 
-        `late`: another epoch holds the lane meanwhile, so that the grant was unknown in between (R44).
+        `late`: another epoch holds the lane meanwhile, so that the grant was unknown in between (R44); that nothing was sent
+        takes it back (R15), unless it was intended anew before.
         """
         letter.concluded = max(letter.concluded, outcome.grant)
         results = {"transmitted": "sent", "unknown": "unknown", "refused": "refused"}
@@ -105,7 +106,7 @@ class Ledger:
         beaten = letter.state in ("withdrawn", "replaced", "filed") and outcome.grant < letter.acts[-1]
         if letter.state == "waits" or beaten:
             letter.turn(becomes)
-            letter.touched |= late or outcome.result in results
+            letter.touched |= outcome.result in results or (late and outcome.grant != letter.intended)
 
     def answer(self, position: int, letter: Letter, given: AnswerGiven, *, may_go_again: bool) -> None:
         """CBSA's verdict on the submission that is current (R52, R53, R55)."""

@@ -14,8 +14,8 @@ Json: TypeAlias = dict[str, Any]
 PLAIN: Final = (
     "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "sha256", "size_bytes",
     "received_ms", "deadline_ms", "not_before_ms", "not_after_ms", "occurred_ms", "state", "since_ms", "held_at", "act",
-    "submission", "attempts", "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "transmitted_ms",
-    "answered_ms", "grace", "settled", "unblocked", "code", "remark", "needs_person", "notes",
+    "submission", "attempts", "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "doubted",
+    "transmitted_ms", "answered_ms", "grace", "settled", "unblocked", "code", "remark", "needs_person", "notes",
 )  # fmt: skip
 """Fields of a message that stand for themselves."""
 

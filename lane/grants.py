@@ -47,6 +47,7 @@ def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...
         state.channel(message.channel).in_flight -= 1
         if message.state == "granted":
             move(state, message, "unknown", at_ms=fact.at_ms, remark="the holder of its grant is gone", code="R44")
+            message.doubted = not message.touched
             message.touched = True
         else:
             refresh(state, message)
@@ -235,6 +236,7 @@ def _grant(state: LaneState, message: Message, position: int, fact: SendIntended
     message.epoch = fact.epoch
     message.attempts += 1
     message.open = True
+    message.doubted = False
     if message.grace >= 0:
         told = (f"went without {doc}, which was never seen here (R22)" for doc in missing(message))
         message.notes = tuple(dict.fromkeys((*message.notes, *told)))

@@ -184,6 +184,10 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
     waits = message.state == "granted" or (message.state, message.code) == ("unknown", "R44")
     if not waits:
         refresh(state, message)
+    unsent = outcome.result in ("expired", "not_taken", "slow_down")
+    if message.doubted and unsent and message.state in ("unknown", "held"):
+        message.touched = False
+    message.doubted = False
     if outcome.result == "expired":
         message.attempts -= 1
         if waits:

@@ -139,8 +139,8 @@ class Message:
 
     __slots__ = (
         "act", "answered_ms", "attempts", "blocker", "channel", "code", "corrected_by", "corrects", "deadline_ms", "doc",
-        "drain_queued", "epoch", "filing", "function", "grace", "grant", "held_at", "inbound", "inland", "key", "kind", "listed",
-        "needs_person", "not_after_ms", "not_before_ms", "notes", "occurred_ms", "open", "place", "position", "queued",
+        "doubted", "drain_queued", "epoch", "filing", "function", "grace", "grant", "held_at", "inbound", "inland", "key", "kind",
+        "listed", "needs_person", "not_after_ms", "not_before_ms", "notes", "occurred_ms", "open", "place", "position", "queued",
         "received_ms", "related", "remark", "resubmissions", "settled", "sha256", "since_ms", "size_bytes", "state", "strict",
         "submission", "tenant", "touched", "transmitted_ms", "unblocked", "watching",
     )  # fmt: skip
@@ -178,6 +178,7 @@ class Message:
         self.filing = NEVER  # the grant (or the act) by which it came on file (R12)
         self.open = False  # its grant lacks an outcome
         self.touched = False  # an outcome other than `expired` and *not taken* is known (R15)
+        self.doubted = False  # `touched` only for its grant's holder is gone (R44): the grant's own outcome may take it back
         self.transmitted_ms: int | None = None
         self.answered_ms: int | None = None
         self.grace = NEVER

@@ -238,6 +238,29 @@ def test_r44_the_old_holder_may_still_say_what_became_of_its_grants(result: str,
     assert state == story.is_("A0")
 
 
+@pytest.mark.parametrize("result", ["expired", "not_taken", "slow_down"])
+def test_r15_what_was_doubted_and_turns_out_unsent_may_be_withdrawn(result: str) -> None:
+    """R15, R44: a grant whose outcome is `expired` or *not taken* stands in nobody's way, however late it is told."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    story.take_lane("dead")
+    story.concluded("A0", result, epoch=1)
+    assert () == story.withdraw("A0")
+    assert "withdrawn" == story.is_("A0")
+
+
+def test_r15_what_an_earlier_attempt_may_have_sent_stays_so() -> None:
+    """R15, R44: the second attempt's outcome says nothing about the first one's."""
+    story, _ = _ready(1)
+    story.intend("A0")
+    story.concluded("A0", "unknown")
+    story.status("A0", known=False)
+    story.intend("A0")
+    story.take_lane("dead")
+    story.concluded("A0", "expired", epoch=1)
+    assert ["R15"] == rules(story.withdraw("A0"))
+
+
 def test_r60_the_defaults_are_those_of_the_rules() -> None:
     """R60, to the letter."""
     policy = Policy()

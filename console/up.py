@@ -155,12 +155,15 @@ class Run:
             raise Stop(Exit.USAGE, str(error)) from error
         with opened(settings) as opened_log:
             adopt(opened_log, changes, person=person, reason=reason)
-            asyncio.run(_serve(opened_log, settings, tuple(self.names)))
+            try:
+                asyncio.run(_serve(opened_log, settings, tuple(self.names)))
+            except asyncio.CancelledError:  # by the second signal
+                raise typer.Abort from None
         Output(as_json=self.as_json).result({"ended": list(self.names)}, lambda: ())
 
 
 async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> None:
-    """Run until SIGTERM or SIGINT; the second one ends at once."""
+    """Run until SIGTERM or SIGINT. The second one ends at once, as a kill would (R44). Raises CancelledError then."""
     from console.wiring import gateway_of, run_workers
 
     gateway = gateway_of(settings, connections_max=CONNECTIONS_MAX) if NEEDS_GATEWAY & set(names) else None

@@ -1,6 +1,9 @@
-"""`tidegate up` is killed at random moments of a drain, and two run side by side: nothing lost, doubled or out of order."""
+"""`tidegate up` is killed, frozen and stopped in a drain, and two run side by side: nothing lost, doubled or out of order."""
 
 import random
+import signal
+import sqlite3
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -89,3 +92,62 @@ def test_two_side_by_side_share_one_log_and_one_is_killed(any_town: Town) -> Non
     any_town.until(lambda: any_town.counts()["captured"] == count, "everything to be captured")
     assert_nothing_lost_doubled_or_out_of_order(any_town, count)
     assert 1 == any_town.authority.stats()["posts_of_one_key_at_once_max"]
+
+
+def freeze(built: Town, process: "subprocess.Popen[str]") -> None:
+    """SIGSTOP, at a moment when the process holds no lock on the SQLite file: a frozen writer there holds up everybody."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        if built.settings.data is None or can_write(built.settings.data):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+
+
+def can_write(data: Path) -> bool:
+    """Whether somebody could write to the log now."""
+    (file,) = data.glob("*.db")
+    connection = sqlite3.connect(file, timeout=0.2, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def test_a_holder_that_slept_past_its_lease_wakes_up_as_nobody(any_town: Town) -> None:
+    """R43, R44, I4b: a suspended holder is taken over, finds that out when it wakes, and both end in order within 30 s."""
+    count = hold_a_backlog(any_town)
+    any_town.authority.set_faults(latency_ms=100, answer_latency_ms=30)
+    processes = [any_town.up("--in-flight-max", "16") for _ in range(2)]
+    any_town.bulletin(EDI_RESOLVED)
+    any_town.until(lambda: len(any_town.authority.history()) >= count // 4, "a quarter at CBSA")
+    before = any_town.lane("highway").lease
+    holder = next(process for process in processes if f"-{process.pid}-" in before.holder)
+    freeze(any_town, holder)
+    any_town.until(lambda: any_town.lane("highway").lease.epoch > before.epoch, "the standby to take over")
+    arrived = len(any_town.authority.history())
+    any_town.until(lambda: len(any_town.authority.history()) > arrived, "the standby to send")
+    holder.send_signal(signal.SIGCONT)
+    any_town.until(lambda: any_town.counts()["captured"] == count, "everything to be captured")
+    assert [0, 0] == [any_town.end(process) for process in processes]
+    assert_nothing_lost_doubled_or_out_of_order(any_town, count)
+    assert 1 == any_town.authority.stats()["posts_of_one_key_at_once_max"]
+
+
+def test_a_second_signal_ends_it_at_once_and_without_a_traceback(tmp_path: Path) -> None:
+    """INTERFACES section 1: 130 is an interrupted verb; what was under way is unknown, as after a kill (R44)."""
+    with town(tmp_path) as built:
+        built.authority.set_faults(latency_ms=8_000)
+        process = built.up()
+        built.publish(cargo("slow", "KILL0001"))
+        built.until(lambda: bool(built.lane("highway").grants), "the message to be under way")
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert process.poll() is None, "it ended before the second signal: it tested nothing"
+        process.send_signal(signal.SIGTERM)
+        assert 130 == process.wait(5)
+        assert "Traceback" not in (tmp_path / "up-0.log").read_text()

@@ -198,7 +198,7 @@ def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int)
     if out is not None:
         waits = out.state in ("transmitted", "unknown") and at_ms < out.since_ms + state.policy.canary_wait_ms
         if out.state == "granted" or waits:
-            return _no("R32", f"the canary {out} is out and not answered yet", message)
+            return _no("R32", f"the canary, {out.told_to(message)}, is out and not answered yet", message)
     if channel.in_flight:
         return _no("R32", "a canary goes alone", message)
     if message.kind not in ARRIVALS:

@@ -174,10 +174,17 @@ def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]
     if message.function != "original" or message.doc.on_file:
         return ()
     sentences = [
-        f"late predecessor: {doc} went before this message was received ({edge})" for edge, doc in successors(state, message)
+        f"late predecessor: {_told(doc, message)} went before this message was received ({edge})"
+        for edge, doc in successors(state, message)
     ]
     message.notes += tuple(sentences)
     return tuple(Finding("R22", sentence, message.position) for sentence in sentences)
+
+
+def _told(doc: Document, asker: Message) -> str:
+    """What a document on file is called in a sentence for a message's tenant, who may not know another party's keys (I10)."""
+    own = doc in asker.listed or doc in asker.related or doc.filings[-1].tenant == asker.tenant
+    return str(doc) if own else f"another party's {doc.kind}"
 
 
 def _escaped(text: str) -> str:

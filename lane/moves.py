@@ -139,7 +139,8 @@ def refresh(state: LaneState, message: Message) -> None:
         return
     cycle = _cycle(state, message)
     if cycle:
-        park(state, message, found._replace(rule="R24"), remark="a cycle, each waits for the next: " + " -> ".join(cycle))
+        chain = " -> ".join(each.told_to(message) for each in cycle)
+        park(state, message, found._replace(rule="R24"), remark=f"a cycle, each waits for the next: {chain}")
         return
     if message.watching is not found.topic:
         found.topic.watchers.append(message)
@@ -216,7 +217,7 @@ def _enqueue(message: Message) -> None:
     queue.insert(at, message)
 
 
-def _cycle(state: LaneState, message: Message) -> list[str]:
+def _cycle(state: LaneState, message: Message) -> list[Message]:
     """The messages of a cycle that this one closes, or nothing.
 
     What the others wait for is remembered and may be out of date, so a cycle found is walked again, each judged anew.
@@ -226,15 +227,15 @@ def _cycle(state: LaneState, message: Message) -> list[str]:
     return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.at_ms))
 
 
-def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[str]:
-    chain = [str(message)]
+def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[Message]:
+    chain = [message]
     here = message
     while len(chain) < CYCLE_COUNT_MAX:
         found = waits_for(here)
         if found is None or found.message is None or found.message.state != "held":
             return []
         here = found.message
-        chain.append(str(here))
+        chain.append(here)
         if here is message:
             return chain
     return []

@@ -19,6 +19,9 @@ PENDING: Final[frozenset[State]] = frozenset({"held", "granted", "transmitted", 
 ASIDE: Final[frozenset[State]] = frozenset({"parked", "rejected"})
 """States that wait for a person or a correction."""
 
+STRANGER: Final = "another party's message"
+"""What a tenant is told of a message that is not its own (I10)."""
+
 NEVER: Final = -1
 """A position before all positions."""
 
@@ -53,7 +56,7 @@ class Blocker(NamedTuple):
         own message names, and another party's message not at all (I10)."""
         own = self.message is None or self.message.tenant == asker.tenant
         named = self.topic is asker.doc or self.topic in asker.listed or self.topic in asker.related
-        who = str(self.message) if own else "another party's message"
+        who = self.message.told_to(asker) if self.message is not None else ""
         topic = str(self.topic) if named or (own and self.message is not None) else f"another party's {self.topic.kind}"
         return self._words(who, topic, self.message.remark if own and self.message else "")
 
@@ -197,6 +200,10 @@ class Message:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.doc.key} ({self.tenant}/{self.key})"
+
+    def told_to(self, asker: "Message") -> str:
+        """What this message is called in a sentence for another message's tenant: by name only if it is that tenant's (I10)."""
+        return str(self) if self.tenant == asker.tenant else STRANGER
 
     def __lt__(self, other: "Message") -> bool:
         return self.place < other.place

@@ -164,3 +164,48 @@ def test_i10_another_party_is_named_only_by_what_ones_own_message_names() -> Non
         assert [] == [word for word in ("zeta", "ask-cargo", "ask-trip", "T9") if word in told]
         assert "another party's" in told
     assert "shipment A1" in " ".join(reason.sentence for reason in why(story.state, story["trip"], at_ms=story.at_ms))
+
+
+def _strangers_named(story: Story, key: str) -> list[str]:
+    """The sentences told of a message that name zeta, or one of zeta's keys, all of which begin with Z."""
+    sentences = [reason.sentence for reason in why(story.state, story[key], at_ms=story.at_ms)]
+    return [sentence for sentence in sentences if "zeta" in sentence or "Z" in sentence]
+
+
+def test_i10_the_canary_is_named_only_to_its_own_party() -> None:
+    """I10, R32: who waits for another party's canary is told that it waits, and not for which message."""
+    story = Story()
+    story.declare()
+    story.cargo("Z1", tenant="zeta")
+    for key in ("A1", "Z2"):
+        story.cargo(key, tenant="acme" if key == "A1" else "zeta")
+    story.override()
+    story.sent("Z1")
+    assert ["R32"] == _told(story, "A1")
+    assert [] == _strangers_named(story, "A1")
+    assert 1 == len(_strangers_named(story, "Z2"))
+
+
+def test_i10_a_cycle_names_only_the_partys_own_messages() -> None:
+    """I10, R24: the parked message's remark stays with it for good."""
+    story = Story("marine")
+    story.close("Z1", "A1", tenant="zeta", key="Z close")
+    story.close("A1", "Z1", key="A close")
+    story.house_bill("Z1", primary="P", previous="A1", tenant="zeta")
+    story.house_bill("A1", primary="P", previous="Z1")
+    parked = [message for message in story.state.messages.values() if message.code == "R24"]
+    assert parked
+    for message in parked:
+        assert "another party's message" in message.remark
+        assert ("zeta" in message.remark) == (message.tenant == "zeta")
+
+
+def test_i10_a_late_predecessor_is_told_without_naming_what_another_party_filed() -> None:
+    """I10, R22: the note names a document by a key of its own message or of its own party only."""
+    story = Story()
+    story.trip("ZT", "A1", tenant="zeta")
+    story.wait(600).grace_elapsed("ZT")
+    story.done("ZT")
+    story.cargo("A1")
+    assert [] == _strangers_named(story, "A1")
+    assert ["late predecessor: another party's conveyance went before this message was received (E1)"] == list(story["A1"].notes)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -206,4 +207,4 @@ class Story:
         self.console.rule(f"[bold]{number}  {title}", align="left")
 
     def _say(self, text: str) -> None:
-        self.console.print(f"  {text}")
+        self.console.print(Padding(text, (0, 0, 0, 2)))

@@ -223,7 +223,7 @@ class Driver:
                 turn = Turn(wall_ms(), boot_clock_s(), tuple(done), stopping=self._stopping.is_set())
                 submissions = worker.send(turn)
         except StopIteration:
-            self._logger.info("worker_ended", worker=name)
+            self._logger.debug("worker_ended", worker=name)
         finally:
             for task in list(under_way):
                 task.cancel()

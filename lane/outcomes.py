@@ -270,7 +270,8 @@ def _judge(
         case "reject":
             return _reject(state, message, code=code, text=text, at_ms=at_ms)
         case "foreign":
-            move(state, message, "parked", at_ms=at_ms, code="R53", remark="another party filed it; content at CBSA may differ")
+            who = "another party" if message.submission == 1 else "another party, or an earlier submission of ours,"
+            move(state, message, "parked", at_ms=at_ms, code="R53", remark=f"{who} filed it; content at CBSA may differ")
             if message.function == "cancel":
                 let_go(state, message)
             else:

@@ -112,10 +112,13 @@ def _effect(state: LaneState, scope: Scope) -> str:
 
 
 def _by_link(state: LaneState, channel: Channel) -> Iterator[Line]:
-    """What this lane knows of the link: suspicion (R33), a canary that is out (R32), a drain that is not finished (R61)."""
+    """What this lane knows of the link: suspicion (R33), a canary that is out or may go (R32), a drain that is not finished (R61).
+
+    A lane that has nothing to send says nothing: a canary that nobody waits for would read as an opening that never ends.
+    """
     if channel.suspect_since_ms is not None:
         yield Line("suspect", channel.suspect_since_ms, None, f"{state.mode}: {channel.suspect_why}")
-    if channel.canary_needed:
+    if channel.canary_needed and (channel.canary is not None or channel.held):
         yield Line("opening", channel.opened_ms, None, f"{state.mode}: one message goes ahead and waits for its answer")
     if channel.drain is not None and channel.drain.left:
         drain = channel.drain

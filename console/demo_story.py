@@ -168,7 +168,7 @@ class Story:
         report = self.world.verify()
         for check in report.checks:
             self._say(
-                f"[{'green' if check.ok else 'red'}]{'ok' if check.ok else 'FAILED':>6}[/]  {check.title} ({check.count:,})"
+                f"[{'green' if check.ok else 'red'}]{'ok' if check.ok else 'FAILED':>6}[/]  {escape(check.title)} ({check.count:,})"
             )
         return "ok" if report.ok else "failed"
 
@@ -207,4 +207,4 @@ class Story:
         self.console.rule(f"[bold]{number}  {title}", align="left")
 
     def _say(self, text: str) -> None:
-        self.console.print(Padding(text, (0, 0, 0, 2)))
+        self.console.print(Padding(text, (0, 0, 0, 2), expand=False))

@@ -112,7 +112,7 @@ def _effect(state: LaneState, scope: Scope) -> str:
 
 
 def _by_link(state: LaneState, channel: Channel) -> Iterator[Line]:
-    """What this lane knows of the link: suspicion (R33), a canary that is out or may go (R32), a drain that is not finished (R61).
+    """What this lane knows of the link: suspicion (R33), a canary out or due (R32), a drain that is not finished (R61).
 
     A lane that has nothing to send says nothing: a canary that nobody waits for would read as an opening that never ends.
     """

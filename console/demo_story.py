@@ -167,9 +167,8 @@ class Story:
             self._say(escape(line))
         report = self.world.verify()
         for check in report.checks:
-            self._say(
-                f"[{'green' if check.ok else 'red'}]{'ok' if check.ok else 'FAILED':>6}[/]  {escape(check.title)} ({check.count:,})"
-            )
+            colour, word = ("green", "ok") if check.ok else ("red", "FAILED")
+            self._say(f"[{colour}]{word:>6}[/]  {escape(check.title)} ({check.count:,})")
         return "ok" if report.ok else "failed"
 
     def _table_of_held(self) -> None:

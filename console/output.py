@@ -6,6 +6,7 @@ people: tables of at most 100 columns, no colour or animation when it is no term
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -132,6 +133,11 @@ def ago(at_ms: int | None, *, now_ms: int) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 message`, `2 messages`."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def command(*words: object) -> str:
+    """A command line of ours to type next, quoted as a shell needs it: keys may hold spaces."""
+    return shlex.join(["tidegate", *map(str, words)])
 
 
 def is_terminal() -> bool:

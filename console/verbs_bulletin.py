@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, Person, ReasonNeeded
-from console.output import Exit, Stop, at_ms_of, counted, moment, table, utc
+from console.output import Exit, Stop, at_ms_of, command, counted, moment, table, utc
 
 if TYPE_CHECKING:
     from schemas.facts import BulletinRead, BulletinUnread, Scope
@@ -68,11 +68,13 @@ def add(
             "scopes": [_scope(scope) for scope in notice.scopes] if notice else [],
             "findings": list(notice.findings) if notice else [],
             "unreadable": unreadable,
+            "resolved_at": utc(notice.resolved_ms) if notice else None,
         }
         on.out.result(value, lambda: _added(value))
         if unreadable is not None:
             on.out.say(
-                f"kept, but it can't be read and changes nothing: {unreadable} A person must act: tidegate channel hold ..."
+                f"kept, but it can't be read and changes nothing: {unreadable} A person must act (tidegate channel hold NAME "
+                "--reason TEXT); tidegate bulletin list then shows how to say that it is handled"
             )
     return int(Exit.DONE if unreadable is None else Exit.PARTLY)
 
@@ -167,12 +169,22 @@ def _read_as(position: int, fact: "BulletinRead | BulletinUnread", *, void: str 
 
 
 def _added(value: dict[str, Any]) -> Iterator[Any]:
-    yield f"Notice kept at bulletins {value['position']}."
+    yield "Notice kept."
     if value["number"] is not None:
         yield f"{value['number']} is {value['state']}: {value['title']}"
-        yield _scopes(value["scopes"])
+        yield _resolved(value) if value["state"] == "resolved" else _scopes(value["scopes"])
     yield from (f"look: {finding}" for finding in value["findings"])
-    yield "next: tidegate status"
+    yield "next: tidegate bulletin list" if value["findings"] or value["unreadable"] else "next: tidegate status"
+
+
+def _resolved(value: dict[str, Any]) -> Any:
+    """What a RESOLVED notice says is over: nothing of it is unavailable any more, so no effect is shown."""
+    if not value["scopes"]:
+        return "It names no component."
+    return table(
+        ("resolved", "direction", "from", "to"),
+        ((each["component"], each["direction"], each["starts_at"], value["resolved_at"] or "?") for each in value["scopes"]),
+    )
 
 
 def _scopes(scopes: list[dict[str, Any]]) -> Any:
@@ -195,9 +207,14 @@ def _scopes(scopes: list[dict[str, Any]]) -> Any:
 
 
 def _listed(found: list[dict[str, Any]]) -> Iterator[Any]:
-    rows = []
+    rows, asked = [], []
     for each in found:
         asks, effect = "needed" if each["needs_a_person"] else "", "yes" if each["effective"] else "no"
+        if each["needs_a_person"]:
+            asked.append(
+                f"{each['number'] or 'a notice'} needs a person; when done: "
+                f"{command('bulletin', 'handled', each['desk_position'], '--reason', 'TEXT')}"
+            )
         title = each["title"] or each["findings"][0]
         rows.append(
             (
@@ -211,3 +228,4 @@ def _listed(found: list[dict[str, Any]]) -> Iterator[Any]:
             )
         )
     yield table(("desk", "number", "state", "took effect", "person", "received", "title"), rows)
+    yield from asked

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.messages import PAYLOAD_BYTES_MAX
 from schemas.streams import DESK
-from tests.cli_rig import EDI_DOWN, RECEIVED, Rig, cargo
+from tests.cli_rig import EDI_DOWN, EDI_RESOLVED, RECEIVED, RECEIVED_LATER, Rig, cargo
 
 
 @pytest.fixture
@@ -133,6 +133,28 @@ def test_a_notice_that_cannot_be_read_is_kept_all_the_same(rig: Rig) -> None:
     assert 0 == rig.type("bulletin", "handled", place, "--reason", "read it by hand", "--as", "olga").code
     assert 3 == rig.type("bulletin", "handled", place, "--reason", "again").code
     assert [False] == [each["needs_a_person"] for each in rig.type("bulletin", "list").value]
+
+
+def test_a_person_is_told_the_very_command_that_settles_a_notice(rig: Rig) -> None:
+    """UX 2: `bulletin handled` takes a place on the desk; no other number is shown to be mistaken for it."""
+    rig.notice(EDI_DOWN)
+    rig.notice("hello")
+    added = rig.type("bulletin", "add", rig.file("n.txt", "hello again"), as_json=False)
+    assert "Notice kept.\nnext: tidegate bulletin list\n" == added.out
+    listed = rig.type("bulletin", "list").value
+    places = [each["desk_position"] for each in listed if each["needs_a_person"]]
+    said = rig.type("bulletin", "list", as_json=False).out
+    assert places
+    assert [f"when done: tidegate bulletin handled {place} --reason TEXT" for place in places] == [
+        line.partition("; ")[2] for line in said.splitlines() if "bulletin handled" in line
+    ]
+
+
+def test_a_resolved_notice_is_told_with_its_end(rig: Rig) -> None:
+    """R4: nothing is said to be unavailable still by the notice that says that it is over."""
+    said = rig.type("bulletin", "add", rig.file("n.txt", EDI_RESOLVED), "--received", RECEIVED_LATER, as_json=False)
+    assert "2025-11-24T20:05:00.000Z" in said.out
+    assert "unavailable" not in said.out
 
 
 def test_an_empty_notice_and_an_impossible_time_are_usage(rig: Rig) -> None:

@@ -175,9 +175,14 @@ class DeskCopies:
         self.must_copy: list[int] = []
         self.copied: dict[str, list[int]] = {}
         self._numbers: set[str] = set()
+        self._policy_at = -1
 
     def take(self, position: int, fact: Fact, *, effective: bool) -> None:
         """Keep what may go to lanes; what is effective without question must go there."""
+        if isinstance(fact, PolicyAdopted):
+            if fact.basis != self._policy_at:  # made from another than the one in force: void (R5)
+                return
+            self._policy_at = position
         if isinstance(fact, (PolicyAdopted, RulesAdopted, ComponentOverridden)):
             self.facts[position] = fact
             if not isinstance(fact, ComponentOverridden):

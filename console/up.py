@@ -98,16 +98,21 @@ def policy_changes(*, drain: str | None, rate_max: str | None, in_flight_max: in
 def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str, reason: str) -> "Policy":
     """Write the policy that the flags ask for, unless it is in force already (I11: a policy is a fact)."""
     from console.clock import wall_ms
+    from console.output import Exit, Stop
     from console.wiring import desk_view
     from schemas.codec import encode
     from schemas.facts import PolicyAdopted
     from schemas.streams import DESK, Entry
 
-    in_force = desk_view(opened_log).state.policy
+    desk = desk_view(opened_log).state
+    in_force = desk.policy
     wanted = replace(in_force, **changes) if changes else in_force  # type: ignore[arg-type]  # checked by policy_changes
     if wanted != in_force:
-        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason=reason)
+        basis = desk.policy_at
+        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason=reason, basis=basis)
         opened_log.log.append(DESK, [Entry(encode(fact))])
+        if desk_view(opened_log).state.policy != wanted:
+            raise Stop(Exit.REFUSED, "another policy was adopted at the same moment; see tidegate policy show, then start again")
     return wanted
 
 

@@ -65,7 +65,8 @@ def set_(
             raise deny(on.opened, person=who, act="policy set", on=" ".join(settings), rule="R60", sentence=forbidden, reason=why)
         if wanted == view.state.policy:
             raise Stop(Exit.NOTHING, "the policy in force says so already; nothing was written")
-        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=who, reason=why)
+        basis = view.state.policy_at
+        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=who, reason=why, basis=basis)
         done = act(on, fact, stream=DESK, view=view, heard=heard).or_stop()
         value = {"policy": json.loads(wanted.as_json()), "changed": sorted(changes), "person": who, "event": done.event}
         on.out.result(

@@ -64,6 +64,7 @@ class DeskState:
         self.incidents: dict[str, Incident] = {}
         self.effective: list[tuple[int, Effective]] = []
         self.policy = Policy()
+        self.policy_at = NEVER
         self.tasks: dict[int, Task] = {}
         self.silent: dict[str, int] = {}
         self.last_act: dict[tuple[str, str], int] = {}
@@ -103,8 +104,7 @@ def apply(state: DeskState, position: int, fact: DeskFact) -> tuple[Finding, ...
         case ComponentOverridden():
             return _override(state, position, fact)
         case PolicyAdopted():
-            state.policy = Policy.from_json(fact.policy)
-            state.effective.append((position, fact))
+            return _adopt(state, position, fact)
         case RulesAdopted():
             if fact.version > RULES_VERSION:
                 raise RulesTooOld(
@@ -232,5 +232,15 @@ def _override(state: DeskState, position: int, fact: ComponentOverridden) -> tup
     if fact.basis != last:
         return (Finding("R5", f"{fact.component} {fact.direction} changed at {last}, since you looked; look again", void=True),)
     state.last_act[name] = position
+    state.effective.append((position, fact))
+    return ()
+
+
+def _adopt(state: DeskState, position: int, fact: PolicyAdopted) -> tuple[Finding, ...]:
+    """R5, I11: a policy is written whole, so one that was made from another than that in force would undo what came between."""
+    if fact.basis != state.policy_at:
+        return (Finding("R5", f"another policy was adopted at {state.policy_at}, since you looked; look again", void=True),)
+    state.policy = Policy.from_json(fact.policy)
+    state.policy_at = position
     state.effective.append((position, fact))
     return ()

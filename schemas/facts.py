@@ -169,13 +169,15 @@ class ComponentOverridden:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAdopted:
-    """A policy in force from here on (I11). `policy` is the JSON of `lane.policy.Policy`, whole."""
+    """A policy in force from here on (I11). `policy` is the JSON of `lane.policy.Policy`, whole; `basis` the desk position of
+    the policy that it was changed from, -1 for the defaults: void on the desk if another one came between (R5)."""
 
     at_ms: int
     policy: str
     person: str
     reason: str
     source: Source | None = None
+    basis: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +57,7 @@ class World:
         self.issue = 0
         self.marks: dict[str, int] = {}
         self.seq = 0
+        self.policy_at = NEVER
         self.log.append(SCHEMAS, schema_entries())
 
     def write(self, fact: Fact) -> int:
@@ -183,10 +185,9 @@ class World:
 
     def adopt(self, policy: str) -> int:
         """Adopt a policy on the desk and copy it into the lane."""
-        fact = PolicyAdopted(at_ms=self.now_ms, policy=policy, person="olga", reason="test")
-        position = self.log.append(DESK, [Entry(encode(fact))])[0]
-        source = self.source(DESK, position)
-        return self.write(PolicyAdopted(at_ms=self.now_ms, policy=policy, person="olga", reason="test", source=source))
+        fact = PolicyAdopted(at_ms=self.now_ms, policy=policy, person="olga", reason="test", basis=self.policy_at)
+        self.policy_at = self.log.append(DESK, [Entry(encode(fact))])[0]
+        return self.write(replace(fact, source=self.source(DESK, self.policy_at)))
 
 
 def closes(component: str = "edi", **fields: Any) -> Scope:

@@ -119,8 +119,9 @@ class Town:
 
     def policy(self, **changes: Any) -> None:
         """Adopt a policy that differs from the one in force by these settings."""
-        wanted = replace(desk_view(self.opened).state.policy, **changes)
-        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person="test", reason="a story needs it")
+        desk = desk_view(self.opened).state
+        wanted, why = replace(desk.policy, **changes), "a story needs it"
+        fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person="test", reason=why, basis=desk.policy_at)
         self.opened.log.append(DESK, [Entry(encode(fact))])
 
     def publish(self, *messages: tuple[Attributes, bytes]) -> list[Receipt]:

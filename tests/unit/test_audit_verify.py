@@ -450,9 +450,20 @@ def test_a_lane_that_passed_over_a_notice_is_found() -> None:
     """V2, R4: what closes one lane closes each."""
     world = World()
     passed_over = PolicyAdopted(at_ms=world.now_ms, policy=Policy().as_json(), person="olga", reason="test")
-    world.log.append(DESK, [Entry(encode(passed_over))])
+    world.policy_at = world.log.append(DESK, [Entry(encode(passed_over))])[0]
     world.adopt(Policy().as_json())
     assert ("V2", DESK, 0) in _found(_check(world))
+
+
+def test_a_lane_that_copied_a_stale_policy_is_found() -> None:
+    """V2, R5: of two policies made from the same one the second is void, and no lane may take it."""
+    world = World()
+    stale = PolicyAdopted(at_ms=world.now_ms, policy=Policy(drain="operator").as_json(), person="olga", reason="late", basis=-1)
+    world.adopt(Policy().as_json())
+    position = world.log.append(DESK, [Entry(encode(stale))])[0]
+    assert [] == _found(_check(world))
+    copy = world.write(replace(stale, source=world.source(DESK, position)))
+    assert [("V2", lane(world.mode), copy)] == _found(_check(world))
 
 
 def _imports_in_a_new_process() -> str:

@@ -7,6 +7,7 @@ import pytest
 from lane import desk
 from lane.desk import DeskState
 from lane.fold import RulesTooOld
+from lane.policy import Policy
 from lane.state import NEVER, RULES_VERSION, Finding
 from schemas.facts import (
     ActDenied,
@@ -18,6 +19,7 @@ from schemas.facts import (
     NoticeHandled,
     OutageDeclared,
     OutageResolved,
+    PolicyAdopted,
     PollFailed,
     PollRestored,
     RulesAdopted,
@@ -221,3 +223,18 @@ def test_r2_doors_and_denied_acts_are_counted_on_the_desk() -> None:
     here.say(DoorRefused(at_ms=T0, door="http", tenant="acme", key="k", sha256="x", code="size", reason="too big"))
     here.say(ActDenied(at_ms=T0, person="bob", act="override", object="edi", reason="not an operator"))
     assert (1, 1) == (here.state.refused_at_doors, here.state.denied)
+
+
+def _policy(basis: int, **changes: Any) -> PolicyAdopted:
+    return PolicyAdopted(at_ms=T0, policy=Policy(**changes).as_json(), person="ann", reason="asked", basis=basis)
+
+
+def test_r5_a_policy_made_from_another_than_the_one_in_force_is_void() -> None:
+    """R5, I11: a policy is written whole; two operators at once, or an append that comes late, undo nothing in silence."""
+    here = Desk()
+    assert () == here.say(_policy(NEVER, rate_max_per_s=20))
+    assert ["R5"] == rules(here.say(_policy(NEVER, drain="operator")))
+    assert (20, "automatic") == (here.state.policy.rate_max_per_s, here.state.policy.drain)
+    assert [0] == [position for position, _ in here.state.effective]
+    assert () == here.say(_policy(0, rate_max_per_s=20, drain="operator"))
+    assert ("operator", 2) == (here.state.policy.drain, here.state.policy_at)

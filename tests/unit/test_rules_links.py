@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lane.due import questions
+from lane.due import QUESTIONS_COUNT_MAX, questions
 from lane.why import is_to_file
 from tests.unit.lane_story import T0, Story, rules
 
@@ -299,3 +299,19 @@ def test_r34_what_is_on_its_way_can_not_have_been_filed() -> None:
     story.cargo("A1")
     story.sent("A1")
     assert ["R34"] == rules(story.filed("A1"))
+
+
+def test_r51_what_can_not_be_asked_now_keeps_nothing_else_from_being_asked() -> None:
+    """R51: neither the unknowns of a channel that a notice holds nor those just asked starve the others."""
+    story = Story(in_flight_max=200, rate_max_per_s=None, unknown_streak_max=1_000)
+    edi = [f"E{number}" for number in range(QUESTIONS_COUNT_MAX)]
+    for key in edi:
+        story.cargo(key, channel="edi")
+    story.cargo("CAD", channel="cad_api")
+    story.intend(*edi, "CAD")
+    for key in (*edi, "CAD"):
+        story.concluded(key, "unknown")
+    asked = {story[key].position for key in edi}
+    assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms, not_now=asked)
+    story.declare("edi")
+    assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms)

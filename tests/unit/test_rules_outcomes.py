@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from lane.due import QUESTIONS_COUNT_MAX, questions
+from lane.due import questions
 from lane.outcomes import ANSWER_TABLE
 from lane.state import STATES
 from schemas.facts import AnswerGiven, AnswerOutcome
@@ -71,22 +71,6 @@ def test_r51_unknown_is_asked_at_once_until_a_person_is_needed() -> None:
     story.person_needed("A1")
     assert [] == questions(story.state, at_ms=story.at_ms)
     assert "ask TCCU" == story["A1"].needs_person
-
-
-def test_r51_what_can_not_be_asked_now_keeps_nothing_else_from_being_asked() -> None:
-    """R51: neither the unknowns of a channel that a notice holds nor those just asked starve the others."""
-    story = Story(in_flight_max=200, rate_max_per_s=None, unknown_streak_max=1_000)
-    edi = [f"E{number}" for number in range(QUESTIONS_COUNT_MAX)]
-    for key in edi:
-        story.cargo(key, channel="edi")
-    story.cargo("CAD", channel="cad_api")
-    story.intend(*edi, "CAD")
-    for key in (*edi, "CAD"):
-        story.concluded(key, "unknown")
-    asked = {story[key].position for key in edi}
-    assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms, not_now=asked)
-    story.declare("edi")
-    assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms)
 
 
 def _in(state: str) -> Story:

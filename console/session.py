@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from console.clock import wall_ms
 from console.output import Exit, Output, Stop
 from console.settings import DATA_DIR_DEFAULT, Settings
-from console.wiring import Opened, opened, read_into
+from console.wiring import Opened, found, opened, read_into, write_schemas
 from eventlog.sqlite_file import has_log
 from lane.state import Finding
 from lane.view import DeskView, LaneView, Listener
@@ -54,12 +54,15 @@ class Session(NamedTuple):
 
 @contextmanager
 def session(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[Session]:
-    """Open the log that flags or environment name; it must be there. Raises Stop for flags that don't fit, and LogError."""
+    """Open the log that flags or environment name; it must be there, and a mistyped address makes none.
+
+    Raises Stop for flags that don't fit, and LogError.
+    """
     settings = settings_of(data=data, kafka=kafka)
     data_dir = settings.data or DATA_DIR_DEFAULT
     if settings.kafka is None and (not data_dir.exists() or (data_dir.is_dir() and not has_log(data_dir))):
         raise Stop(Exit.FAILED, f"there is no log in {data_dir}: name its folder with --data, or publish something first")
-    with opened(settings) as log:
+    with found(settings) as log:
         yield Session(log, Output(as_json=as_json))
 
 
@@ -150,6 +153,7 @@ def act(on: Session, fact: LaneFact | DeskFact, *, stream: str, view: LaneView |
     `view` is the fold that the person saw, `heard` its listener. After an ambiguous append the same act again is safe: it names
     what the person saw and is void if the first one was written (R5).
     """
+    write_schemas(on.opened.log)
     (position,) = on.opened.log.append(stream, [Entry(encode(fact))])
     heard.listening = True
     read_into(on.opened.log, stream, view)
@@ -161,6 +165,7 @@ def deny(opened_log: Opened, *, person: str, act: str, on: str, rule: str, sente
     """Write down that a person tried what the rules forbid (I8), and return the error to raise."""
     fields = {"rule": rule, **({"reason": reason} if reason else {})}
     fact = ActDenied(at_ms=wall_ms(), person=person, act=act, object=on, reason=sentence, fields=fields)
+    write_schemas(opened_log.log)
     (position,) = opened_log.log.append(DESK, [Entry(encode(fact))])
     return Stop(
         Exit.REFUSED, f"refused ({rule}): {sentence}", rule=rule, reason=sentence, event={"stream": DESK, "position": position}

@@ -36,19 +36,37 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Opened]:
-    """Open the log that the settings name, ready to be written to; close it at the end. Raises LogError with a sentence."""
+    """Open the log that the settings name, made if missing and ready to be written to; close it at the end. Raises LogError."""
+    with _open(settings, create=True) as (log, locks):
+        yield Opened(log, locks, known_codec(log))
+
+
+@contextmanager
+def found(settings: Settings) -> Iterator[Opened]:
+    """Open the log that the settings name as it is, for a verb that looks: nothing is made and nothing written. Raises LogError.
+
+    Who then writes after all calls `write_schemas` first.
+    """
+    with _open(settings, create=False) as (log, locks):
+        codec = Codec()
+        codec.learn(read_all(log, SCHEMAS))
+        yield Opened(log, locks, codec)
+
+
+@contextmanager
+def _open(settings: Settings, *, create: bool) -> Iterator[tuple[EventLog, LaneLocks | None]]:
     locks = None
     log: EventLog
     if settings.kafka is not None:
         from eventlog.kafka import KafkaLog
 
-        log = KafkaLog.open(settings.kafka, topic_prefix=settings.topic_prefix)
+        log = KafkaLog.open(settings.kafka, topic_prefix=settings.topic_prefix, create=create)
     else:
         data_dir = settings.data or DATA_DIR_DEFAULT
         log = SqliteLog.open(data_dir, wall_ms)
         locks = LaneLocks(data_dir)
     try:
-        yield Opened(log, locks, known_codec(log))
+        yield log, locks
     finally:
         if locks is not None:
             locks.close()
@@ -58,13 +76,18 @@ def opened(settings: Settings) -> Iterator[Opened]:
 def known_codec(log: EventLog) -> Codec:
     """A codec that has learnt the log's schemas; ours are written to the log first where they are missing."""
     codec = Codec()
+    codec.learn(write_schemas(log))
+    return codec
+
+
+def write_schemas(log: EventLog) -> list[Record]:
+    """Write our schemas to the log where they are missing. Returns those that it held before."""
     records = list(read_all(log, SCHEMAS))
-    codec.learn(records)
     known = {record.key for record in records}
     missing = [entry for entry in schema_entries() if entry.key not in known]
     if missing:
         log.append(SCHEMAS, missing)
-    return codec
+    return records
 
 
 def read_all(log: EventLog, stream: str, start: int = 0) -> Iterator[Record]:

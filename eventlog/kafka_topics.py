@@ -78,6 +78,11 @@ def prepare_topics(bootstrap: str, *, prefix: str, create: bool) -> None:
             missing = {stream: name for stream, name in names.items() if name not in present}
             if missing and create:
                 _create(admin, missing, min(REPLICAS, brokers))
+            elif len(missing) == len(names):
+                raise LogUnfit(
+                    f"There is no log in Kafka at {bootstrap} whose topics begin with {prefix!r}: check the address and the "
+                    "prefix, or publish something or start a worker first, which makes it."
+                )
             elif missing:
                 replicas = min(REPLICAS, brokers)
                 raise LogUnfit("\n".join(_to_create(bootstrap, stream, missing[stream], replicas) for stream in missing))

@@ -15,6 +15,7 @@ from eventlog.kafka_link import CONNECT_WAIT_S, connect_admin, translate
 from eventlog.kafka_topics import TopicState, find_fault, topic_settings
 from eventlog.port import LogRegressed, LogUnavailable, LogUnfit
 from schemas.streams import ALL_STREAMS, DESK, SCHEMAS, Entry
+from tests.e2e.town import typed
 from tests.kafka_cluster import free_ports
 from tests.kafka_fixtures import OpenKafka, delete_topics, opened
 
@@ -142,10 +143,28 @@ class TestOnARealBroker:
         logs = [open_log(), open_log()]
         assert [0] * len(ALL_STREAMS) == [logs[1].end(stream) for stream in ALL_STREAMS]
 
+    @pytest.mark.usefixtures("open_log")
     def test_a_missing_topic_is_named_when_nothing_may_be_made(self, kafka_one: str, topic_prefix: str) -> None:
         """A reader makes nothing."""
+        admin = connect_admin(kafka_one)
+        admin.create_topics({f"{topic_prefix}{DESK}": {"num_partitions": 1, "replication_factor": 1}})
+        while f"{topic_prefix}{DESK}" not in admin.list_topics():
+            time.sleep(0.05)
+        admin.close()
         with pytest.raises(LogUnfit, match=rf"Topic {topic_prefix}lane\.rail is missing.*kafka-topics\.sh"):
             KafkaLog.open(kafka_one, topic_prefix=topic_prefix, create=False)
+
+    def test_a_verb_that_looks_makes_no_topic(self, kafka_one: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mistyped address or prefix is told in one sentence, and leaves nothing behind."""
+        monkeypatch.setenv("TIDEGATE_TOPIC_PREFIX", topic_prefix)
+        said = typed("status", "--kafka", kafka_one)
+        admin = connect_admin(kafka_one)
+        left = [name for name in admin.list_topics() if name.startswith(topic_prefix)]
+        admin.close()
+        delete_topics(kafka_one, topic_prefix)
+        assert (1, "", []) == (said.code, said.out, left)
+        assert 1 == len(said.err.splitlines())
+        assert "check the address and the prefix" in said.err
 
     def test_a_topic_whose_retention_was_shortened_stops_the_next_start(
         self, open_log: OpenKafka, kafka_one: str, topic_prefix: str

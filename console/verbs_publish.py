@@ -1,18 +1,19 @@
 """`tidegate publish`: from a file to receipts; must not know what becomes of a message afterwards."""
 
+import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, PersonUnkept, ReasonUnkept
-from console.output import ROWS_MAX, Exit, Stop, counted, table
+from console.output import ROWS_MAX, Exit, Stop, command, counted, table
 
 if TYPE_CHECKING:
     from console.session import Session
@@ -25,6 +26,9 @@ WAIT_S_MAX: Final = 3_600.0
 
 PROGRESS_COUNT: Final = 5_000
 """Lines between two words of progress: one full batch of the log."""
+
+NOT_ACCEPTED: Final = ("conflict", "refused", "parked")
+"""Verdicts of which the sender has to know more than the word."""
 
 _HELP: Final = """Publish messages; prints the receipts. A receipt means durable.
 
@@ -96,7 +100,7 @@ def publish(
     with reading(source) as raw, door(as_json=as_json, data=data, kafka=kafka) as on:
         lines = _lines(raw) if batch is not None else iter([_one(raw, fields)])
         done = Publishing(on, door="batch" if batch is not None else "cli").publish(lines)
-        return _report(on, done, wait_s=wait_s)
+        return _report(on, done, name=None if file is None else "the message" if file == "-" else file, wait_s=wait_s)
 
 
 @contextmanager
@@ -169,7 +173,7 @@ class Publishing:
         self._door = door
         self.receipts: list[Receipt] = []
         self.refused: list[tuple[int, Refusal]] = []
-        self.refused_at: list[int] = []
+        self.stale: list[tuple[int, str]] = []
         self.stopped = ""
 
     def publish(self, lines: Iterator["Line"]) -> "Publishing":
@@ -187,14 +191,15 @@ class Publishing:
             self.stopped = str(error)
         if self.refused:
             try:
-                self.refused_at = refuse(log, [each for _, each in self.refused], door=self._door, at_ms=wall_ms())
+                refuse(log, [each for _, each in self.refused], door=self._door, at_ms=wall_ms())
             except LogError as error:
                 self.stopped = self.stopped or f"what was turned away could not be written down ({error}); publish the file again"
         return self
 
     def _readable(self, lines: Iterator["Line"]) -> Iterator["Message"]:
+        from console.clock import wall_ms
         from producers.door import Refusal
-        from schemas.messages import MessageUnreadable
+        from schemas.messages import MessageUnreadable, to_ms
 
         for line in lines:
             if line.number % PROGRESS_COUNT == 0:
@@ -202,17 +207,23 @@ class Publishing:
             if isinstance(line.said, MessageUnreadable):
                 self.refused.append((line.number, Refusal(line.said, line.sha256)))
             else:
+                until = line.said.attributes.not_after
+                if until is not None and to_ms(until) < wall_ms():
+                    self.stale.append((line.number, until.isoformat()))
                 yield line.said
 
 
-def _report(on: "Session", done: Publishing, *, wait_s: float) -> int:
-    """Print the receipts and what was turned away; the exit code."""
+def _report(on: "Session", done: Publishing, *, name: str | None, wait_s: float) -> int:
+    """Print the receipts and what was turned away; the exit code. `name`: of the file, when it is one message alone."""
     receipts, reasons = _with_verdicts(on, done.receipts, wait_s=wait_s) if wait_s else (done.receipts, {})
     on.out.result([receipt.as_json() for receipt in receipts], lambda: _shown(receipts))
-    for (number, refusal), position in zip_longest(done.refused, done.refused_at):
-        where = "" if position is None else f" (desk {position})"
-        on.out.say(f"line {number}: {refusal.why.code}: {refusal.why}{where}")
-    turned = [receipt for receipt in receipts if receipt.verdict in ("conflict", "refused", "parked")]
+    for number, refusal in done.refused:
+        if on.out.as_json:
+            on.out.say(json.dumps({"line": number, "code": refusal.why.code, "reason": str(refusal.why)}))
+        else:
+            on.out.say(f"{name or f'line {number}'}: {refusal.why.code}: {refusal.why}")
+    _warn_of_stale(on, done.stale, name=name)
+    turned = [receipt for receipt in receipts if receipt.verdict in NOT_ACCEPTED]
     for receipt in turned:
         on.out.say(f"{receipt.mode} {receipt.tenant}/{receipt.key}: {receipt.verdict}: {reasons[receipt.mode, receipt.position]}")
     if wait_s and any(receipt.verdict is None for receipt in receipts):
@@ -223,10 +234,34 @@ def _report(on: "Session", done: Publishing, *, wait_s: float) -> int:
     if not receipts and not done.refused:
         on.out.say("nothing to publish: the input holds no message")
         return int(Exit.NOTHING)
+    if not on.out.as_json:
+        for sentence in _what_to_do(turned, at_the_door=len(done.refused)):
+            on.out.say(sentence)
     bad = len(done.refused) + len(turned)
-    if bad and not on.out.as_json:
-        on.out.say(f"{len(receipts) - len(turned):,} published, {bad:,} turned away; mend those and publish them again")
     return int(Exit.DONE if not bad else Exit.PARTLY if len(receipts) > len(turned) else Exit.REFUSED)
+
+
+def _what_to_do(turned: Sequence["Receipt"], *, at_the_door: int) -> Iterator[str]:
+    """One sentence for each way of not being accepted: what is to be mended differs, and so does whether the key is free."""
+    if at_the_door:
+        yield f"{counted(at_the_door, 'message')} turned away at the door, not in the log: mend and publish again"
+    count = Counter(receipt.verdict for receipt in turned)
+    if count["refused"]:
+        yield f"{counted(count['refused'], 'message')} refused, not in the lane, and the key is free: mend and publish again"
+    if count["conflict"]:
+        yield f"{counted(count['conflict'], 'message')} in conflict with another of the same key: publish under a new key"
+    parked = [receipt for receipt in turned if receipt.verdict == "parked"]
+    if parked:
+        first = command("why", parked[0].key, "--mode", parked[0].mode, "--tenant", parked[0].tenant)
+        yield f"{counted(len(parked), 'message')} parked: in the lane until a person acts, do not resend; next: {first}"
+
+
+def _warn_of_stale(on: "Session", stale: Sequence[tuple[int, str]], *, name: str | None) -> None:
+    """Say which messages were past their own `not_after` when they were published: they will be parked, never sent."""
+    for number, moment in stale[:ROWS_MAX]:
+        on.out.say(f"{name or f'line {number}'}: not_after {moment} is past already; it will be parked as stale and not be sent")
+    if len(stale) > ROWS_MAX:
+        on.out.say(f"... and {len(stale) - ROWS_MAX:,} more that are past their not_after")
 
 
 def _with_verdicts(
@@ -252,7 +287,9 @@ def _with_verdicts(
 
 
 def _shown(receipts: Sequence["Receipt"]) -> Iterator[Any]:
-    yield f"{counted(len(receipts), 'receipt')}: durable, do not resend."
+    durable = [each for each in receipts if each.verdict not in ("conflict", "refused")]
+    if durable:
+        yield f"{counted(len(durable), 'receipt')}: durable, do not resend."
     if receipts:
         yield table(
             ("lane", "position", "tenant", "key", "received", "sha256", "verdict"),
@@ -261,6 +298,7 @@ def _shown(receipts: Sequence["Receipt"]) -> Iterator[Any]:
                 for each in receipts[:ROWS_MAX]
             ),
         )
-        if len(receipts) > ROWS_MAX:
-            yield f"... and {len(receipts) - ROWS_MAX:,} more; --json lists them all."
-        yield f"next: tidegate why {receipts[0].key} --mode {receipts[0].mode}"
+    if len(receipts) > ROWS_MAX:
+        yield f"... and {len(receipts) - ROWS_MAX:,} more; --json lists them all."
+    if durable:
+        yield f"next: {command('why', durable[0].key, '--mode', durable[0].mode, '--tenant', durable[0].tenant)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from producers import verdicts
 from schemas.messages import PAYLOAD_BYTES_MAX
 from schemas.streams import DESK
 from tests.cli_rig import EDI_DOWN, EDI_RESOLVED, RECEIVED, RECEIVED_LATER, Rig, cargo
@@ -21,6 +22,16 @@ def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Rig:
 def _single(rig: Rig, *more: str) -> list[str]:
     file = rig.file("one.edi", "ISA*00*")
     return ["publish", file, "--mode", "highway", "--kind", "cargo", "--tenant", "acme", "--key", "k1", *more]
+
+
+def _let_intake_run_while_it_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = verdicts.wait_for_verdicts
+
+    def after_intake(*args: object, **words: object) -> object:
+        rig.work()
+        return waiting(*args, **words)  # type: ignore[arg-type]  # handed through as they came
+
+    monkeypatch.setattr(verdicts, "wait_for_verdicts", after_intake)
 
 
 def test_a_published_file_gives_a_list_with_one_receipt(rig: Rig) -> None:
@@ -38,7 +49,9 @@ def test_a_bad_line_in_the_middle_of_a_batch_stops_nothing_else(rig: Rig) -> Non
     said = rig.type("publish", "--batch", rig.file("b.jsonl", f'{good[0]}\n\n{{"key": nope\n{good[1]}\n'))
     assert 6 == said.code
     assert ["k1", "k2"] == [receipt["key"] for receipt in said.value]
-    assert said.err.startswith("line 3: line_not_json: ")
+    (refusal,) = map(json.loads, said.err.splitlines())
+    assert {"line": 3, "code": "line_not_json"} == {name: refusal[name] for name in ("line", "code")}
+    assert [refusal["reason"]] == [fact.reason for fact in rig.turned_away()]
     assert ["line_not_json"] == [fact.code for fact in rig.turned_away()]
 
 
@@ -83,19 +96,44 @@ def test_verdicts_come_when_they_are_waited_for(rig: Rig) -> None:
 
 def test_a_conflict_that_was_waited_for_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """R10: the same key with other content is never effective, and who waits is told by the exit code."""
-    from producers import verdicts
-
     rig.publish(cargo("k1", "ABCD111"))
-    waiting = verdicts.wait_for_verdicts
-
-    def after_intake(*args: object, **words: object) -> object:
-        rig.work()
-        return waiting(*args, **words)  # type: ignore[arg-type]  # handed through as they came
-
-    monkeypatch.setattr(verdicts, "wait_for_verdicts", after_intake)
+    _let_intake_run_while_it_waits(rig, monkeypatch)
     said = rig.type(*_single(rig, "--keys", '{"ccn": ["OTHER1"]}', "--wait", "5"))
     assert (4, "conflict") == (said.code, said.value[0]["verdict"])
     assert "use a new key" in said.err
+
+
+def test_each_way_of_not_being_accepted_has_its_own_sentence(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R2, R10: who reads it knows whether to mend, to take a new key, or to leave it, and nothing lost is called durable."""
+    rig.publish(cargo("k1", "ABCD111"))
+    _let_intake_run_while_it_waits(rig, monkeypatch)
+    conflict = rig.type(*_single(rig, "--keys", '{"ccn": ["OTHER1"]}', "--wait", "5"), as_json=False)
+    assert "durable" not in conflict.out
+    assert "1 message in conflict with another of the same key: publish under a new key" in conflict.err
+    words = _single(rig, "--keys", '{"ccn": ["ABCD111"]}', "--wait", "5")
+    words[words.index("k1")] = "key two"
+    parked = rig.type(*words, as_json=False)
+    assert "1 receipt: durable, do not resend." in parked.out
+    assert "do not resend; next: tidegate why 'key two' --mode highway --tenant acme" in parked.err
+    assert "publish again" not in conflict.err + parked.err
+
+
+def test_a_single_file_that_is_turned_away_is_told_by_its_name(rig: Rig) -> None:
+    """R2: who gave one file has no lines to count, and no receipt to keep."""
+    said = rig.type(*_single(rig, "--keys", "{}"), as_json=False)
+    first, second = said.err.splitlines()
+    assert first.startswith(f"{rig.data / 'one.edi'}: ")
+    assert "1 message turned away at the door, not in the log: mend and publish again" == second
+    assert "" == said.out
+
+
+def test_who_publishes_what_is_stale_already_is_told(rig: Rig) -> None:
+    """: it is parked and never sent; the sender hears it at once and not from a clerk."""
+    said = rig.type(*_single(rig, "--keys", '{"ccn": ["ABCD111"]}', "--not-after", "2020-01-01T00:00:00Z"))
+    assert 0 == said.code
+    assert "not_after 2020-01-01T00:00:00+00:00 is past already" in said.err
+    later = rig.type(*_single(rig, "--keys", '{"ccn": ["ABCD111"]}', "--not-after", "2150-01-01T00:00:00Z"))
+    assert "" == later.err
 
 
 def test_a_batch_comes_from_standard_input_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

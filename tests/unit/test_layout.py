@@ -29,6 +29,14 @@ LONG_MODULES = {
 LONG_FUNCTIONS: dict[str, str] = {}
 """Exceptions by name, each with its reason."""
 
+WAYS_OUT = {"aiohttp", "ftplib", "http.client", "requests", "smtplib", "socket", "ssl", "telnetlib", "urllib.request", "urllib3"}
+"""What opens connections, and so belongs into `gateway/` (HOUSE 9); import-linter sees no part of a package that is not ours."""
+
+WAYS_OUT_ALLOWED = {
+    "eventlog/kafka_link.py": {"socket"},  # asks whether a broker listens, before the library waits for it
+    "console/wiring.py": {"socket"},  # this machine's name
+}
+
 IMPORTER = """
 import _thread, importlib, sys, threading
 
@@ -110,6 +118,45 @@ def test_every_room_is_a_layer_with_a_floor() -> None:
     settings = PYPROJECT["tool"]["importlinter"]
     floors = [room.strip() for floor in settings["contracts"][0]["layers"] for room in floor.split("|")]
     assert sorted(ROOMS) == sorted(floors) == sorted(settings["root_packages"])
+
+
+def test_only_the_gateway_opens_a_connection_out() -> None:
+    """HOUSE 9: what leaves for the authority leaves through one door, with named exceptions and their reasons."""
+    rooms = [room for room in ROOMS if room != "gateway"]
+    found = {_name(path): _imported(path.read_text(encoding="utf-8")) & WAYS_OUT for path in _modules(*rooms)}
+    assert {name: ways for name, ways in found.items() if ways} == WAYS_OUT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import urllib.request",
+        "from urllib import request",
+        "from urllib.request import urlopen",
+        "import http.client as c",
+    ],
+)
+def test_a_way_out_is_seen_however_it_is_imported(line: str) -> None:
+    """The test above can fail."""
+    assert _imported(f"def later() -> None:\n    {line}\n") & WAYS_OUT
+
+
+def _imported(source: str) -> set[str]:
+    """Every module, and every name of a module, that is imported anywhere in a source."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_ci_ends_by_itself() -> None:
+    """HOUSE 17: the wait for the tests has a limit too, and it says so when it strikes."""
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^limit=\d+m # ", text, re.MULTILINE)
+    assert re.search(r"^timeout .*\"\$limit\" make test", text, re.MULTILINE)
 
 
 def test_no_package_takes_a_name_of_the_standard_library() -> None:

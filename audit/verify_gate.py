@@ -138,7 +138,9 @@ class Gate:
     def _includes(self, new: Scope, old: Scope) -> bool:
         """Whether a newer scope closes all that the older one closes, and ends no sooner by itself."""
         tenants = not new.tenants or (bool(old.tenants) and set(old.tenants) <= set(new.tenants))
-        lasts = old.scheduled or not new.scheduled
+        never = float("inf")
+        old_end = old.ends_ms if old.scheduled and old.ends_ms is not None else never
+        lasts = (new.ends_ms if new.scheduled and new.ends_ms is not None else never) >= old_end
         return (new.component, new.direction) == (old.component, old.direction) and tenants and lasts and self._closes_now(new)
 
     def _needs(self, channel: str, direction: str) -> tuple[str, ...]:

@@ -65,7 +65,14 @@ def _covers(state: LaneState, new: Scope, old: Scope) -> bool:
     """Whether a newer scope holds all that the older one holds, and ends no sooner by itself."""
     same = (new.component, new.direction) == (old.component, old.direction)
     tenants = not new.tenants or (bool(old.tenants) and set(old.tenants) <= set(new.tenants))
-    return same and tenants and _holds_now(state, new) and (old.scheduled or not new.scheduled)
+    return same and tenants and _holds_now(state, new) and _lasts(new, old)
+
+
+def _lasts(new: Scope, old: Scope) -> bool:
+    """Whether a newer scope ends no sooner by itself than the older one: an unscheduled one never does."""
+    if not new.scheduled or new.ends_ms is None:
+        return True
+    return old.scheduled and old.ends_ms is not None and old.ends_ms <= new.ends_ms
 
 
 def resolve(state: LaneState, position: int, fact: OutageResolved) -> tuple[Finding, ...]:

@@ -91,7 +91,11 @@ def heard(state: LaneState, position: int, fact: EpochFact) -> bool:
 
 
 def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding, ...]:
-    """R40: grant the members that may go now, in list order; each other member is a finding and stays as it is."""
+    """R40: grant the members that may go now, in list order; each other member is a finding and stays as it is.
+
+    RULES voids the whole fact where the lane is held. Here each member of a held channel is void: that is the same where all are
+    held, and where one is not, another channel's outage is no reason to refuse it.
+    """
     if fact.epoch != state.lease.epoch or state.lease.released:
         return (_old_epoch(state, fact.epoch),)
     heard(state, position, fact)

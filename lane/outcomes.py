@@ -186,7 +186,7 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
         refresh(state, message)
     unsent = outcome.result in ("expired", "not_taken", "slow_down")
     if message.doubted and unsent and message.state in ("unknown", "held"):
-        message.touched = False
+        message.touched = False  # only R44 had doubted it: it may be withdrawn (R15)
     message.doubted = False
     if outcome.result == "expired":
         message.attempts -= 1

@@ -146,6 +146,8 @@ def test_a_policy_is_adopted_whole_and_shown(rig: Rig) -> None:
     assert 500 == shown["batch_max"]
     assert 3 == rig.type("policy", "set", "drain=operator", "--reason", "again").code
     assert [PolicyAdopted] == [type(fact) for fact in rig.facts(DESK)]
+    again = rig.type("policy", "set", "rate_max_per_s=20", "--reason", "slower").value["policy"]
+    assert ("operator", 20) == (again["drain"], again["rate_max_per_s"])
 
 
 @pytest.mark.parametrize("setting", ["batch_max=501", "in_flight_max=0", "settling_ms=-1", "channels={}"])

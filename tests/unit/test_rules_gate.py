@@ -125,6 +125,21 @@ def test_r30_an_update_does_not_shorten_a_hold_to_a_window() -> None:
     assert ["R30"] == rules(story.intend("A1"))
 
 
+@pytest.mark.parametrize(("new_end_s", "held"), [(30, True), (120, False)], ids=["shortened", "extended"])
+def test_r30_an_update_shortens_no_window_that_has_begun(new_end_s: int, held: bool) -> None:
+    """R30: an earlier end is no resolution: the end that was published first stands beside it; a later one takes its place."""
+    story = Story()
+    story.cargo("A1")
+    story.declare(ends_s=60)
+    first_ms = story.at_ms + 60_000
+    assert ["R30"] * held == rules(story.declare(ends_s=new_end_s))
+    new_ms = story.at_ms + new_end_s * 1_000
+    story.wait(new_end_s).window_ended(ends_ms=new_ms)
+    assert held == bool(story.state.outages)
+    story.wait(60).window_ended(ends_ms=first_ms)
+    assert {} == story.state.outages
+
+
 def test_r30_an_update_may_move_a_window_that_has_not_begun() -> None:
     """R31: a correction of times is not an opening."""
     story = _held()

@@ -272,6 +272,22 @@ def test_a_window_opens_by_its_end_and_not_before() -> None:
     assert [("V5", lane("highway"), grant)] == _found(_check(world))
 
 
+@pytest.mark.parametrize(("new_end_s", "ok"), [(30, False), (50, True)], ids=["shortened", "as long"])
+def test_a_window_that_has_begun_is_shortened_by_no_update(new_end_s: int, *, ok: bool) -> None:
+    """V5, R30: an earlier end opens nothing; the end that was published first stands beside it."""
+    world = World()
+    world.take()
+    message, begins = world.publish("a"), world.now_ms
+    for number, seconds in enumerate((50, new_end_s)):
+        ends = begins + seconds * 1_000
+        scope = closes(scheduled=True, starts_ms=begins, ends_ms=ends)
+        world.notice("TCC26-001", "update" if number else "scheduled", scope)
+    world.now_ms = ends
+    world.write(WindowEnded(at_ms=world.now_ms, incident="TCC26-001", ends_ms=ends))
+    world.send(message)
+    assert ok == _check(world).ok
+
+
 def test_a_profile_that_keeps_sending_is_obeyed() -> None:
     """V5, I11: policy is data, read from its fact."""
     world = World()

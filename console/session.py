@@ -68,9 +68,17 @@ def session(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[
 
 @contextmanager
 def door(*, as_json: bool, data: Path | None, kafka: str | None) -> Iterator[Session]:
-    """Open the log as `session` does, for a verb that takes something in: a log that is not there yet begins with it."""
-    with opened(settings_of(data=data, kafka=kafka)) as log:
-        yield Session(log, Output(as_json=as_json))
+    """Open the log as `session` does, for a verb that takes something in: a log that is not there yet begins with it.
+
+    It says so then: in the wrong folder somebody would publish into a log that nothing reads.
+    """
+    settings, out = settings_of(data=data, kafka=kafka), Output(as_json=as_json)
+    data_dir = settings.data or DATA_DIR_DEFAULT
+    begins = settings.kafka is None and not has_log(data_dir)
+    with opened(settings) as log:
+        if begins:
+            out.say(f"a new log was begun in {data_dir.absolute()}")
+        yield Session(log, out)
 
 
 def settings_of(*, data: Path | None, kafka: str | None) -> Settings:

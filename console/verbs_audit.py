@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -152,7 +153,7 @@ def _place(on: "Session", key: str, *, mode: str | None, tenant: str | None) -> 
         sentence = f"no lane has taken in {key}; with --mode and --tenant the story says whether it is {NOT_IN_THE_LOG}"
         raise Stop(Exit.NOTHING, sentence)
     if len(found) > 1:
-        named = ", ".join(f"--mode {name} --tenant {whose}" for name, whose in found[:ROWS_MAX])
+        named = ", ".join(f"--mode {name} --tenant {quote(whose)}" for name, whose in found[:ROWS_MAX])
         choices = [{"mode": name, "tenant": whose} for name, whose in found]
         raise Stop(Exit.USAGE, f"{key} names {len(found)} messages; say which: {named}", choices=choices)
     return found[0]

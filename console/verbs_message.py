@@ -1,12 +1,13 @@
 """`tidegate message`, `why`, `to-file`: where one message stands and what a person does about it; must not decide."""
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, ModeFilter, Person, ReasonNeeded, TenantFilter
-from console.output import ROWS_MAX, Exit, Stop, at_ms_of, counted, moment, table, utc
+from console.output import ROWS_MAX, Exit, Stop, at_ms_of, command, counted, moment, table, utc
 
 if TYPE_CHECKING:
     from console.session import Heard, Session
@@ -233,7 +234,7 @@ def find(on: "Session", key: str, *, mode: str | None, tenant: str | None) -> Fo
         )
     if len(found) > 1:
         choices = [{"mode": each.view.state.mode, "tenant": each.message.tenant} for each in found]
-        named = ", ".join(f"--mode {each['mode']} --tenant {each['tenant']}" for each in choices[:ROWS_MAX])
+        named = ", ".join(f"--mode {each['mode']} --tenant {quote(each['tenant'])}" for each in choices[:ROWS_MAX])
         raise Stop(Exit.USAGE, f"{key} names {len(found)} messages; say which: {named}", choices=choices)
     return found[0]
 
@@ -291,7 +292,11 @@ def _acted(on: "Session", found: Found, fact: "LaneFact") -> int:
 
 
 def _next(value: dict[str, Any]) -> list[str]:
-    return [f"next: tidegate why {value['key']} --mode {value['lane']} --tenant {value['tenant']}"]
+    return [f"next: {command('why', value['key'], *_whose(value))}"]
+
+
+def _whose(value: dict[str, Any]) -> tuple[str, ...]:
+    return "--mode", value["lane"], "--tenant", value["tenant"]
 
 
 def _shown(value: dict[str, Any]) -> Iterator[Any]:
@@ -318,9 +323,10 @@ def _reasons(value: dict[str, Any]) -> Iterator[Any]:
     for number, each in enumerate(value["reasons"]):
         yield f"  {'because' if number == 0 else '    and'} {each['sentence']} [{each['rule']}]"
     if value["to_file"]:
-        yield f"next: file it in the portal, then tidegate message filed {value['key']} --reference TEXT"
+        filed_by = command("message", "filed", value["key"], *_whose(value), "--reference", "TEXT")
+        yield f"next: file it in the portal, then {filed_by}"
     else:
-        yield f"next: tidegate audit story {value['key']}"
+        yield f"next: {command('audit', 'story', value['key'], *_whose(value))}"
 
 
 def _may_be_filed(state: "LaneState", *, at_ms: int) -> Iterator["Message"]:
@@ -355,4 +361,4 @@ def _work(work: list[dict[str, Any]]) -> Iterator[Any]:
     yield table(columns, ([each[name] for name in columns] for each in work[:ROWS_MAX]))
     if len(work) > ROWS_MAX:
         yield f"... and {len(work) - ROWS_MAX:,} more; --json lists them all."
-    yield f"next: tidegate message filed {work[0]['key']} --mode {work[0]['lane']} --reference TEXT"
+    yield f"next: {command('message', 'filed', work[0]['key'], *_whose(work[0]), '--reference', 'TEXT')}"

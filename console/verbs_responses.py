@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir
-from console.output import ROWS_MAX, Exit, counted, table
+from console.output import ROWS_MAX, Exit, command, counted, table
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +49,7 @@ def _shown(value: dict[str, Any]) -> Iterator[Any]:
     )
     if len(found) > ROWS_MAX:
         yield f"... and {len(found) - ROWS_MAX:,} before these; --json lists them all."
-    yield f"next: tidegate responses --tenant {value['tenant']} --after {value['next']}"
+    yield f"next: {command('responses', '--tenant', value['tenant'], '--after', value['next'])}"
 
 
 def _message(matched: dict[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir
-from console.output import ROWS_MAX, Exit, Stop, ago, at_ms_of, counted, is_terminal, moment, table, utc
+from console.output import ROWS_MAX, Exit, Stop, ago, at_ms_of, command, counted, is_terminal, moment, table, utc
 
 if TYPE_CHECKING:
     from console.session import Session
@@ -156,13 +156,17 @@ def shown(value: dict[str, Any], *, now_ms: int) -> Iterator[Any]:
             title=f"Needs a person: {len(needed):,}",
         )  # fmt: skip
         yield _next(needed[0])
-    elif any(each["held"] for each in value["lanes"]):
-        yield "next: tidegate replay plan"
+    else:
+        # What a clerk may file is held too, and no replay ever sends it.
+        if any(each["held"] > each["to_file"] for each in value["lanes"]):
+            yield "next: tidegate replay plan"
+        if any(each["to_file"] for each in value["lanes"]):
+            yield "next: tidegate to-file"
 
 
 def _next(first: dict[str, Any]) -> str:
     if first["key"]:
-        return f"next: tidegate why {first['key']} --mode {first['lane']} --tenant {first['tenant']}"
+        return f"next: {command('why', first['key'], '--mode', first['lane'], '--tenant', first['tenant'])}"
     return f"next: tidegate bulletin list, act, then tidegate bulletin handled {first['position']} --reason TEXT"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,24 @@ def test_status_for_people_leads_with_what_is_not_up(rig: Rig) -> None:
     assert "TCC25-9901" in said.out.splitlines()[2]
     assert "09:50:00 EST" in said.out
     assert 100 >= max(map(len, said.out.splitlines()))
+
+
+def test_status_sends_a_clerk_to_the_work_list(rig: Rig) -> None:
+    """R34: no replay sends what a person files, so none is offered for it."""
+    rig.publish(cargo("p1", "P1", channel="cers", mode="export"))
+    assert ["next: tidegate to-file"] == [line for line in rig.type("status", as_json=False).out.splitlines() if "next" in line]
+    rig.notice(EDI_DOWN)
+    rig.publish(cargo("k1", "ABCD111"))
+    assert "next: tidegate replay plan\nnext: tidegate to-file\n" in rig.type("status", as_json=False).out
+
+
+def test_a_next_command_names_one_message_and_is_quoted(rig: Rig) -> None:
+    """UX 2: the next command works as it is printed, also where two tenants use a key and a key holds a space."""
+    rig.notice(EDI_DOWN)
+    rig.publish(cargo("key two", "ABCD111"), cargo("key two", "ABCD222", tenant="zeta ltd"))
+    said = rig.type("why", "key two", "--tenant", "zeta ltd", as_json=False)
+    assert "next: tidegate audit story 'key two' --mode highway --tenant 'zeta ltd'" == said.out.splitlines()[-1]
+    assert 0 == rig.type(*shlex.split(said.out.splitlines()[-1])[2:]).code
 
 
 def test_the_past_is_shown_as_it_was_known(rig: Rig) -> None:

@@ -49,7 +49,7 @@ def test_a_bad_line_in_the_middle_of_a_batch_stops_nothing_else(rig: Rig) -> Non
     said = rig.type("publish", "--batch", rig.file("b.jsonl", f'{good[0]}\n\n{{"key": nope\n{good[1]}\n'))
     assert 6 == said.code
     assert ["k1", "k2"] == [receipt["key"] for receipt in said.value]
-    (refusal,) = map(json.loads, said.err.splitlines())
+    (refusal,) = [json.loads(line) for line in said.err.splitlines() if line.startswith("{")]
     assert {"line": 3, "code": "line_not_json"} == {name: refusal[name] for name in ("line", "code")}
     assert [refusal["reason"]] == [fact.reason for fact in rig.turned_away()]
     assert ["line_not_json"] == [fact.code for fact in rig.turned_away()]
@@ -121,7 +121,7 @@ def test_each_way_of_not_being_accepted_has_its_own_sentence(rig: Rig, monkeypat
 def test_a_single_file_that_is_turned_away_is_told_by_its_name(rig: Rig) -> None:
     """R2: who gave one file has no lines to count, and no receipt to keep."""
     said = rig.type(*_single(rig, "--keys", "{}"), as_json=False)
-    first, second = said.err.splitlines()
+    _, first, second = said.err.splitlines()
     assert first.startswith(f"{rig.data / 'one.edi'}: ")
     assert "1 message turned away at the door, not in the log: mend and publish again" == second
     assert "" == said.out
@@ -221,6 +221,13 @@ def test_what_is_too_large_is_named_by_the_hash_of_all_its_bytes(rig: Rig) -> No
     assert [("payload_too_large", hashlib.sha256(payload.encode()).hexdigest())] == [
         (fact.code, fact.sha256) for fact in rig.turned_away()
     ]
+
+
+def test_who_begins_a_new_log_is_told(rig: Rig) -> None:
+    """UX 2: typed in the wrong folder, what is published would lie where nothing reads it; said once, and only then."""
+    told = f"a new log was begun in {rig.data / 'log'}\n"
+    assert told == rig.type(*_single(rig, "--keys", '{"ccn": ["ABCD111"]}')).err
+    assert "" == rig.type(*_single(rig, "--keys", '{"ccn": ["ABCD111"]}')).err
 
 
 def test_a_mistyped_folder_is_told_and_not_made(rig: Rig) -> None:

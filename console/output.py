@@ -102,13 +102,13 @@ def utc(at_ms: int | None) -> str | None:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def moment(at_ms: int | None) -> str:
-    """A moment for people, Eastern first as CBSA writes it: `2026-03-01 07:00:00 EST (12:00:00 UTC)`."""
+def moment(at_ms: int | None, *, in_full: bool = False) -> str:
+    """A moment for people, Eastern first as CBSA writes it: `2026-03-01 07:00:00 EST (12:00:00 UTC)`; `in_full`: both dates."""
     if at_ms is None:
         return "-"
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     local = at.astimezone(ZoneInfo(EASTERN))
-    other = "%H:%M:%S" if local.date() == at.date() else "%m-%d %H:%M:%S"
+    other = "%H:%M:%S" if local.date() == at.date() and not in_full else "%Y-%m-%d %H:%M:%S"
     return f"{local:%Y-%m-%d %H:%M:%S %Z} ({at.strftime(other)} UTC)"
 
 
@@ -148,6 +148,8 @@ def is_terminal() -> bool:
 def _console() -> Any:
     from rich.console import Console
 
-    made = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    # rich takes the colours away under NO_COLOR and leaves bold and the like: no colour system, no escapes at all.
+    system: Any = None if "NO_COLOR" in os.environ else "auto"
+    made = Console(file=sys.stdout, markup=False, emoji=False, highlight=False, color_system=system)
     made.width = min(made.width, WIDTH_MAX) if sys.stdout.isatty() else WIDTH_MAX
     return made

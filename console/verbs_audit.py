@@ -5,18 +5,24 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from console.options import AsJson, Bootstrap, DataDir, ModeFilter, TenantFilter
-from console.output import ROWS_MAX, Exit, Stop, counted, is_terminal, moment, utc
+from console.output import ROWS_MAX, Exit, Stop, command, counted, is_terminal, moment, utc
 
 if TYPE_CHECKING:
     from audit.as_of import Snapshot
     from audit.verify import Report
     from console.output import Output
     from console.session import Session
+
+LOOK_COUNT: Final = 10
+"""Lines in which an export is known by its chain: more than anybody garbles by accident."""
+
+LOOK_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Longest line that is looked at, as `audit.exported` reads them."""
 
 audits = typer.Typer(help="Reading the log back: a message's story, a past moment, the proof.", rich_markup_mode=None)
 
@@ -57,14 +63,35 @@ def as_of(
 ) -> int:
     """What was known at a moment: the status as it would have been shown then."""
     from audit.as_of import as_of as fold_to
+    from console.clock import wall_ms
     from console.session import session
     from console.verbs_status import shown
 
     at_ms = moment_ms(time)
     with session(as_json=as_json, data=data, kafka=kafka) as on:
         value = _known(fold_to(on.opened.log, on.opened.codec, at_ms=at_ms))
-        on.out.result(value, lambda: [f"What was known at {moment(at_ms)}:", *shown(value, now_ms=at_ms)])
+        first_ms, last_ms = _span_ms(on)
+        if first_ms is None or at_ms < first_ms:
+            began = "the log holds nothing yet" if first_ms is None else f"the log begins at {moment(first_ms, in_full=True)}"
+            on.out.result(value, lambda: [f"At {moment(at_ms, in_full=True)} nothing was known: {began}."])
+            return int(Exit.DONE)
+        if at_ms > wall_ms():
+            on.out.say(f"that is still to come; the log's last record is of {moment(last_ms, in_full=True)}")
+        heading = f"What was known at {moment(at_ms, in_full=True)}:"
+        on.out.result(value, lambda: [heading, *shown(value, now_ms=min(at_ms, wall_ms()))])
     return int(Exit.DONE)
+
+
+def _span_ms(on: "Session") -> tuple[int | None, int | None]:
+    """When the first fact of the lanes and the desk was written down and when the last; None in an empty log."""
+    from schemas.streams import DESK, MODES, lane
+
+    log, times_ms = on.opened.log, []
+    for stream in (*map(lane, MODES), DESK):
+        end = log.end(stream)
+        for position in {0, end - 1} if end else ():
+            times_ms += [on.opened.codec.decode(record.value).at_ms for record in log.read(stream, position, 1, 1.0)]
+    return min(times_ms, default=None), max(times_ms, default=None)
 
 
 @audits.command("verify")
@@ -103,6 +130,8 @@ def export(
 
     if file == "-" and as_json:
         raise Stop(Exit.USAGE, "--json is one value and the export has many; name a FILE for it")
+    if file == "-" and sys.stdout.isatty():
+        raise Stop(Exit.USAGE, "the whole log is not for a terminal: tidegate audit export FILE, or send the output to a file")
     with session(as_json=as_json, data=data, kafka=kafka) as on:
         if file == "-":
             summary = write(on.opened.log, on.opened.codec, sys.stdout.buffer, progress=_progress(on.out))
@@ -123,7 +152,9 @@ def export(
                 "chain": summary.chain,
             }
             on.out.result(value, lambda: [f"{counted(total, 'record')} in {file}, {summary.size_bytes:,} bytes."])
-        on.out.say(f"chain {summary.chain}: note it down where the file is not; then tidegate audit verify --file {file}")
+        kept = file if file != "-" else "FILE"
+        check = command("audit", "verify", "--file", kept)
+        on.out.say(f"chain {summary.chain}: note it down where the file is not; then {check}")
     return int(Exit.DONE)
 
 
@@ -172,6 +203,8 @@ def _verify_file(file: Path, out: "Output") -> int:
     from schemas.codec import Codec
 
     try:
+        if not _is_export(file):
+            raise Stop(Exit.USAGE, f"{file} is no export; name a file that tidegate audit export wrote")
         log = ExportedLog(file)
     except ExportBroken as exc:
         raise Stop(Exit.INTEGRITY, f"{file}: {exc}", verify="failed") from exc
@@ -182,6 +215,15 @@ def _verify_file(file: Path, out: "Output") -> int:
         return _verified(check(log, Codec(), progress=_progress(out)), out)
     finally:
         log.close()
+
+
+def _is_export(file: Path) -> bool:
+    """Whether the file's head looks like one that `audit export` wrote, altered or not: what never was one is a slip of the hand.
+
+    Any one line with a chain will do, so that an export whose first line was altered is still told as altered.
+    """
+    with file.open("rb") as source:
+        return any(b'"chain"' in source.readline(LOOK_BYTES_MAX) for _ in range(LOOK_COUNT))
 
 
 def _verified(report: "Report", out: "Output") -> int:

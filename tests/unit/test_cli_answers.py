@@ -83,6 +83,36 @@ def test_the_past_is_shown_as_it_was_known(rig: Rig) -> None:
     assert (1, 0) == (now["positions"]["desk"], then["positions"]["desk"])
 
 
+def test_the_past_before_the_log_and_the_time_to_come_are_told_as_such(rig: Rig) -> None:
+    """I5b: that nothing was known is not that every channel was up."""
+    assert "the log holds nothing yet" in rig.type("audit", "as-of", "2001-07-01T00:00:00Z", as_json=False).out
+    rig.notice(EDI_DOWN)
+    before = rig.type("audit", "as-of", "2001-07-01T00:00:00Z", as_json=False)
+    assert before.out.startswith("At 2001-06-30 20:00:00 EDT (2001-07-01 00:00:00 UTC) nothing was known: the log begins at 20")
+    assert "up" not in before.out
+    assert "that is still to come; the log's last record is of 20" in rig.type("audit", "as-of", "2199-01-01T00:00:00Z").err
+
+
+def test_what_is_no_export_is_a_slip_of_the_hand(rig: Rig) -> None:
+    """INTERFACES 1: exit 2 for another file, exit 7 for an export that was altered, be it in its first line."""
+    rig.publish(cargo("k1", "ABCD111"))
+    said = rig.type("audit", "verify", "--file", str(ROOT / "README.md"))
+    assert 2 == said.code
+    assert "is no export" in said.err
+    target = rig.data / "log.jsonl"
+    rig.type("audit", "export", str(target))
+    target.write_text("x" + target.read_text())
+    assert 7 == rig.type("audit", "verify", "--file", str(target)).code
+
+
+def test_a_whole_log_is_not_poured_on_a_terminal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UX 2: a person is told to name a file."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    said = rig.type("audit", "export", as_json=False)
+    assert (2, "") == (said.code, said.out)
+    assert "tidegate audit export FILE" in said.err
+
+
 def test_a_story_is_told_and_a_log_verifies_and_travels(rig: Rig) -> None:
     """I6, INTERFACES 1: story, verify and export; an export that somebody altered is exit 7."""
     rig.publish(cargo("k1", "ABCD111"), trip("t1", "CRN1", "ABCD111"))

@@ -20,6 +20,8 @@ def withdraw(state: LaneState, position: int, fact: MessageWithdrawn) -> tuple[F
         return (refused,)
     if message.state not in ("held", "parked") or message.touched:
         sentence = f"it is {message.state} and may be at CBSA already; publish a cancel instead"
+        if message.state in ("withdrawn", "replaced"):
+            sentence = f"it is {message.state} already; withdrawing it again changes nothing"
         return (Finding("R15", sentence, message.position, void=True),)
     message.act = position
     _withdraw(state, message, at_ms=fact.at_ms, remark=f"withdrawn by {fact.person}: {fact.reason}")

@@ -19,6 +19,9 @@ import typer
 WIDTH_MAX: Final = 100
 """Widest line for people: two terminals stand beside each other on one screen."""
 
+GAP_CHARS: Final = 3
+"""Between two columns of a table; less where many columns have to fit a terminal of 80."""
+
 ROWS_MAX: Final = 20
 """Rows of a list shown to people; `--json` gives all."""
 
@@ -75,13 +78,16 @@ def complain(sentence: str, code: Exit, *, as_json: bool, fields: dict[str, Any]
         typer.echo(json.dumps({"error": sentence, "exit": int(code), **fields}))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Any:
-    """A table for people; nothing in it is read as markup, and control characters become `?`."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, gap_chars: int = GAP_CHARS
+) -> Any:
+    """A table for people; nothing in it is read as markup, and control characters become `?`. `gap_chars`: at least 1."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    padding = (0, gap_chars - 1, 0, 0)  # the box itself draws one space between two columns
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False, padding=padding)
     made.show_header = any(columns)
     for number, column in enumerate(columns):
         made.add_column(column, overflow="fold", no_wrap=number == 0)

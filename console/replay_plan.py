@@ -102,7 +102,7 @@ def _plan(waves: Waves, channel: Channel) -> dict[str, Any]:
         "status": drain.status if drain is not None and has_drain else "held",
         "total": drain.total if drain is not None and has_drain else len(held),
         "count": len(going),
-        "rate_per_s": rate_per_s(state, channel),
+        "rate_per_s": _would_go_per_s(state, channel),
         "waves": [{"wave": wave, "count": sum(count.values()), "kinds": dict(count)} for wave, count in sorted(kinds.items())],
         "first": [{"wave": wave, **_named(message)} for wave, message in going[:FIRST_COUNT]],
         "excluded": [
@@ -110,6 +110,14 @@ def _plan(waves: Waves, channel: Channel) -> dict[str, Any]:
         ],
         "excluded_count": len(staying),
     }
+
+
+def _would_go_per_s(state: LaneState, channel: Channel) -> int | None:
+    """The rate at which it goes or will: a drain that waits or is paused keeps the rate that a person gave it (R61)."""
+    drain, most = channel.drain, rate_per_s(state, channel)
+    if drain is None or not drain.left or drain.rate_per_s is None or drain.status == "aborted":
+        return most
+    return drain.rate_per_s if most is None else min(drain.rate_per_s, most)
 
 
 def _named(message: Message) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
@@ -38,7 +39,7 @@ FITS: Final[dict[Act, tuple[str, ...]]] = {
 replays = typer.Typer(help="The drain of what an outage held: plan, start, slow, pause, abort, watch.", rich_markup_mode=None)
 
 Rate = Annotated[int | None, typer.Option("--rate", min=1, metavar="N", help="Messages a second and channel.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for the count.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask: a terminal has you type the count of a replay over 1,000 messages.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -349,14 +350,27 @@ def _plans(plans: list[dict[str, Any]]) -> Iterator[Any]:
         columns = ("wave", "tenant", "key", "kind", "function", "document")
         if each["first"]:
             yield table(columns, ([item[name] for name in columns] for item in each["first"]), title="First to go")
-        if each["excluded"]:
-            yield table(
-                ("tenant", "key", "rule", "stays because"),
-                ((item["tenant"], item["key"], item["rule"], item["reason"]) for item in each["excluded"][:ROWS_MAX]),
-                title=f"Stay behind: {each['excluded_count']:,}",
-            )
+            if each["count"] > len(each["first"]):
+                yield f"... and {each['count'] - len(each['first']):,} more."
+        yield from _staying(each)
     if any(each["status"] == "waiting" for each in plans):
         yield "next: tidegate replay start --reason TEXT"
+
+
+def _staying(plan: dict[str, Any]) -> Iterator[Any]:
+    """What stays behind, each reason once: a closed channel is the same reason for all that it holds."""
+    reasons = Counter((item["rule"], item["reason"]) for item in plan["excluded"])
+    if not reasons:
+        return
+    examples = {(item["rule"], item["reason"]): f"{item['tenant']}/{item['key']}" for item in reversed(plan["excluded"])}
+    yield table(
+        ("messages", "rule", "stays because", "the first"),
+        ((count, rule, reason, examples[rule, reason]) for (rule, reason), count in reasons.most_common(ROWS_MAX)),
+        title=f"Stay behind: {plan['excluded_count']:,}",
+    )
+    shown = sum(count for _, count in reasons.most_common(ROWS_MAX))
+    if plan["excluded_count"] > shown:
+        yield f"... and {plan['excluded_count'] - shown:,} more for other reasons; --json lists them."
 
 
 def _done(done: list[dict[str, Any]], name: Act) -> Iterator[Any]:

@@ -132,6 +132,7 @@ def shown(value: dict[str, Any], *, now_ms: int) -> Iterator[Any]:
                 )
                 for each in troubled
             ),
+            gap_chars=2,
         )  # fmt: skip
         quiet = sorted({each["name"] for each in value["channels"]} - {each["name"] for each in troubled})
         yield f"Up both ways: {', '.join(quiet) or 'nothing'}."
@@ -139,8 +140,9 @@ def shown(value: dict[str, Any], *, now_ms: int) -> Iterator[Any]:
         yield "Every channel is up."
     columns = ("lane", "received", "held", "in_flight", "captured", "rejected", "unknown", "parked", "to_file")
     yield table(
-        (*(name.replace("_", " ") for name in columns), "oldest"),
+        (*(name.replace("_", "\n") for name in columns), "oldest"),
         ((*(each[name] for name in columns), _age(each["oldest_held_at"], now_ms)) for each in value["lanes"]),
+        gap_chars=1,
     )
     needed = value["needs_a_person"]
     if needed:

@@ -1,5 +1,6 @@
 """What a person does about messages, replays, components and policies, and what the command line says of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def test_a_withdrawn_message_names_the_person_and_the_place_in_the_log(rig: Rig)
     (_, fact) = rig.facts(lane("highway"))
     assert isinstance(fact, MessageWithdrawn)
     assert ("olga", "sent by another way") == (fact.person, fact.reason)
+
+
+def test_what_is_withdrawn_already_is_not_said_to_be_at_cbsa(rig: Rig) -> None:
+    """R15: the second withdrawal has no effect, and the sentence doesn't send anybody after a message that never left."""
+    rig.publish(cargo("k1", "ABCD111"))
+    assert 0 == rig.type("message", "withdraw", "k1", "--reason", "once").code
+    said = rig.type("message", "withdraw", "k1", "--reason", "twice")
+    assert 4 == said.code
+    assert "it is withdrawn already" in said.err
+    assert "cancel" not in said.err
 
 
 def test_an_act_that_the_fold_voids_is_refused_with_its_rule(rig: Rig) -> None:
@@ -186,6 +197,20 @@ def test_a_plan_before_the_opening_shows_what_would_go(rig: Rig) -> None:
     _outage_with_backlog(rig)
     (plan,) = rig.type("replay", "plan").value
     assert (None, "held", 3) == (plan["replay"], plan["status"], plan["count"])
+
+
+def test_a_plan_names_a_reason_once_and_the_rate_that_a_drain_was_given(rig: Rig) -> None:
+    """UX 3: thirty trips that wait for the same unseen cargo are one line; a paused drain goes on at its own rate."""
+    rig.operator_drains()
+    rig.notice(EDI_DOWN)
+    rig.publish(cargo("k1", "ABCD111"), *(trip(f"t{n}", f"CRN{n}", "UNSEEN1") for n in range(30)))
+    rig.notice(EDI_RESOLVED, RECEIVED_LATER)
+    assert 0 == rig.type("replay", "start", "--rate", "7", "--reason", "slowly").code
+    assert 0 == rig.type("replay", "pause", "--reason", "a look").code
+    told = rig.type("replay", "plan", as_json=False).out
+    assert "7 a second" in told
+    assert 1 == told.count("UNSEEN1")
+    assert re.search(r"^30 ", told, re.MULTILINE)
 
 
 def test_a_replay_is_started_slowed_paused_and_aborted_by_a_person(rig: Rig) -> None:

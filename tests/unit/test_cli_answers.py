@@ -1,5 +1,6 @@
 """What status, audit and errors look like to a program, and that nothing a user can cause is a traceback."""
 
+import io
 import json
 import os
 import shlex
@@ -8,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from console.cli import run
+from console.clock import wall_ms
 from console.settings import Settings
+from console.verbs_status import shown
 from console.wiring import opened
 from schemas.streams import lane
 from tests.cli_rig import EDI_DOWN, Rig, cargo, trip
@@ -54,6 +58,20 @@ def test_status_for_people_leads_with_what_is_not_up(rig: Rig) -> None:
     assert "TCC25-9901" in said.out.splitlines()[2]
     assert "09:50:00 EST" in said.out
     assert 100 >= max(map(len, said.out.splitlines()))
+
+
+def test_status_splits_no_word_on_a_terminal_of_80_columns(rig: Rig) -> None:
+    """UX 2: the commonest terminal; a header in two pieces can't be read, and an age of a year is as wide as they come."""
+    rig.notice(EDI_DOWN)
+    rig.type("channel", "hold", "emanifest_portal", "--reason", "no answer")
+    rig.publish(cargo("k1", "ABCD111"))
+    value, paper = rig.type("status").value, io.StringIO()
+    console = Console(file=paper, width=80, markup=False)
+    for part in shown(value, now_ms=wall_ms() + 363 * 86_400_000):
+        console.print(part)
+    words = set(paper.getvalue().split())
+    headers = "channel direction state since notice reason lane received held in flight captured rejected unknown parked oldest"
+    assert set() == {*headers.split(), "emanifest_portal", "inbound", "accounting"} - words
 
 
 def test_status_sends_a_clerk_to_the_work_list(rig: Rig) -> None:

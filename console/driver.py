@@ -129,6 +129,8 @@ class Driver:
         self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="log")
         self._stopping = asyncio.Event()
         self._stop_wait_max_s = stop_wait_max_s
+        self.cut_off: tuple[str, ...] = ()
+        """Workers that did not end in their time; threads of theirs may still wait for the log, for as long as it likes."""
         self._told: dict[tuple[str, str], float] = {}
         self._logger = structlog.get_logger("tidegate")
 
@@ -149,7 +151,8 @@ class Driver:
                 for task in done:
                     task.result()
                 if limit.done():
-                    self._logger.warning("workers_cut_off", workers=[task.get_name() for task in tasks if not task.done()])
+                    self.cut_off = tuple(task.get_name() for task in tasks if not task.done())
+                    self._logger.warning("workers_cut_off", workers=list(self.cut_off))
                     break
         finally:
             self._stopping.set()

@@ -4,12 +4,13 @@ Imports what it runs only when it runs, so that other verbs start quickly.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
 
 import typer
 
@@ -145,6 +146,7 @@ class Run:
 
     def until_told(self, changes: dict[str, object], *, person: str, reason: str) -> None:
         """Run. Raises Stop for what the flags or the environment have wrong, and LogError."""
+        from console.cli import INTERRUPTED
         from console.output import Exit, Output, Stop
         from console.session import settings_of
         from console.wiring import gateway_of, opened
@@ -161,21 +163,35 @@ class Run:
         with opened(settings) as opened_log:
             adopt(opened_log, changes, person=person, reason=reason)
             try:
-                asyncio.run(_serve(opened_log, settings, tuple(self.names)))
+                cut_off = asyncio.run(_serve(opened_log, settings, tuple(self.names)))
             except asyncio.CancelledError:  # by the second signal
-                raise typer.Abort from None
+                typer.echo("tidegate: stopped", err=True)
+                _die(INTERRUPTED)
+            if cut_off:
+                Output(as_json=self.as_json).result({"ended": list(self.names)}, lambda: ())
+                _die(Exit.DONE)
         Output(as_json=self.as_json).result({"ended": list(self.names)}, lambda: ())
 
 
-async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> None:
-    """Run until SIGTERM or SIGINT. The second one ends at once, as a kill would (R44). Raises CancelledError then."""
+def _die(code: int) -> NoReturn:
+    """End as a kill would (R44): threads that wait for a log that is gone, and clients that close politely, take minutes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Run until SIGTERM or SIGINT; return the workers that had to be cut off. Raises CancelledError at a second signal."""
     from console.wiring import gateway_of, run_workers
 
     gateway = gateway_of(settings, connections_max=CONNECTIONS_MAX) if NEEDS_GATEWAY & set(names) else None
     task = asyncio.current_task()
     assert task is not None
 
+    drivers: list[Driver] = []
+
     def ready(driver: "Driver") -> None:
+        drivers.append(driver)
         told = False
 
         def stop() -> None:
@@ -190,3 +206,4 @@ async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, .
         typer.echo("ready", err=True)
 
     await run_workers(opened_log, gateway, names=names, ready=ready)
+    return drivers[0].cut_off

@@ -1,5 +1,6 @@
 """`tidegate up` is killed, frozen and stopped in a drain, and two run side by side: nothing lost, doubled or out of order."""
 
+import gc
 import random
 import signal
 import sqlite3
@@ -13,7 +14,9 @@ import pytest
 
 from audit.verify import verify
 from schemas.messages import Attributes
-from tests.e2e.town import EDI_DOWN, EDI_RESOLVED, Town, cargo, message, town, trip
+from tests.e2e import town as town_module
+from tests.e2e.town import EDI_DOWN, EDI_RESOLVED, Town, cargo, command, message, town, trip
+from tests.kafka_cluster import KafkaCluster
 
 KILLS = 5
 GROUPS = 120
@@ -151,3 +154,27 @@ def test_a_second_signal_ends_it_at_once_and_without_a_traceback(tmp_path: Path)
         process.send_signal(signal.SIGTERM)
         assert 130 == process.wait(5)
         assert "Traceback" not in (tmp_path / "up-0.log").read_text()
+
+
+IMPATIENT = "from console.driver import Driver; Driver.__init__.__kwdefaults__['stop_wait_max_s'] = 2.0"
+"""What the process runs first, so that the test does not wait for the 45 s that a person waits."""
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_stop_ends_in_time_though_every_broker_is_gone(
+    kafka_to_kill: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R44: what waits for a log that is away is cut off, threads and clients too, and the exit code says that we ended it."""
+    monkeypatch.setattr(town_module, "command", lambda words: [*command(words)[:2], f"{IMPATIENT}; {command(words)[2]}", *words])
+    with town(tmp_path, kafka=kafka_to_kill.bootstrap) as built:
+        built.authority.set_faults(latency_ms=300)
+        process = built.up()
+        built.publish(*backlog(GROUPS))
+        built.until(lambda: len(built.authority.history()) > 20, "some at CBSA")
+        for number in (1, 2, 3):
+            kafka_to_kill.kill(number)
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(15)
+        assert "workers_cut_off" in (tmp_path / "up-0.log").read_text()
+    gc.collect()  # here the warnings of the library about its own sockets are known (tests/kafka_fixtures.py)

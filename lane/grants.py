@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias
 
 from lane.gate import hold, holding
-from lane.moves import in_drain, move, park, refresh
+from lane.moves import in_drain, move, park, refresh, touch
 from lane.order import ARRIVALS, blocker, missing
 from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
 from schemas.facts import (
@@ -50,6 +50,7 @@ def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...
             message.doubted = not message.touched
             message.touched = True
         else:
+            touch(state, message.doc)
             refresh(state, message)
     return tuple(Finding("R44", "its grant has no outcome and its holder is gone", message.position) for message in lost)
 

@@ -183,6 +183,7 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
     channel = state.channel(message.channel)
     waits = message.state == "granted" or (message.state, message.code) == ("unknown", "R44")
     if not waits:
+        touch(state, message.doc)
         refresh(state, message)
     unsent = outcome.result in ("expired", "not_taken", "slow_down")
     if message.doubted and unsent and message.state in ("unknown", "held"):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lane.due import questions
-from lane.gate import holding
 from lane.identity import wire_key
 from lane.state import NEVER, LaneState, Message
 from schemas.effects import Append, Done, Query, Submission
@@ -52,15 +51,13 @@ class Questions:
 
     def ask(self, state: LaneState, *, at_ms: int, boot_s: float) -> Iterator[Submission]:
         """Ask what is due, each question with back-off; nothing goes to a channel that a notice holds."""
-        held: dict[str, bool] = {}
-        for message in questions(state, at_ms=at_ms):
-            if message.channel not in held:
-                held[message.channel] = any(True for _ in holding(state, message.channel, at_ms=at_ms))
+        waiting = {
+            number for number, asked in self.asked.items() if boot_s < asked.again_s and self._same_grant(state, number, asked)
+        }
+        for message in questions(state, at_ms=at_ms, not_now=waiting | self.out.keys()):
+            if len(self.out) >= QUESTIONS_OUT_MAX:
+                break
             asked = self.asked.get(message.position)
-            if asked is not None and asked.grant == message.grant and boot_s < asked.again_s:
-                continue
-            if held[message.channel] or message.position in self.out or len(self.out) >= QUESTIONS_OUT_MAX:
-                continue
             wait_s = asked.wait_s if asked is not None and asked.grant == message.grant else ASK_AGAIN_S
             self.asked[message.position] = Asked(message.grant, boot_s + wait_s, min(wait_s * 2, ASK_AGAIN_MAX_S))
             if self.can_query:
@@ -70,6 +67,11 @@ class Questions:
             else:
                 self._without_query(message, answer_due=at_ms >= message.since_ms + state.policy.answer_due_ms)
         self.asked = {number: asked for number, asked in self.asked.items() if boot_s < asked.again_s + ASK_AGAIN_MAX_S}
+
+    def _same_grant(self, state: LaneState, number: int, asked: Asked) -> bool:
+        """Whether the question is still about the attempt that it was asked about."""
+        message = state.messages.get(number)
+        return message is not None and message.grant == asked.grant
 
     def complete(self, done: Done, *, boot_s: float) -> Iterator[Submission]:
         """Take in a status answer, or the word that it is kept."""

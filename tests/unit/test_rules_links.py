@@ -315,3 +315,21 @@ def test_r51_what_can_not_be_asked_now_keeps_nothing_else_from_being_asked() -> 
     assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms, not_now=asked)
     story.declare("edi")
     assert [story["CAD"]] == questions(story.state, at_ms=story.at_ms)
+
+
+@pytest.mark.parametrize("end", ["outcome", "takeover"])
+def test_r13_an_original_behind_a_change_is_free_when_the_changes_overtaken_grant_ends(end: str) -> None:
+    """R13, R41, R44: a reject overtook the outcome of the change's grant; the original waits until nothing is on the wire, and no
+    longer (found by a seed)."""
+    story = Story()
+    story.cargo("A1", key="change", function="change")
+    story.wait(600).grace_elapsed("change")
+    story.intend("change")
+    story.cargo("A1")
+    story.rejected("change", code="NOF")
+    assert "R13" == story.waits("A1")
+    if end == "outcome":
+        story.concluded("change", "unknown")
+    else:
+        story.take_lane("silent")
+    assert None is story.waits("A1")

@@ -3,10 +3,11 @@
 Errors that a person can cause are one sentence on standard error that says what to do, and an exit code of INTERFACES section 1.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -34,6 +35,9 @@ role, 5 held because the authority is unavailable, 6 partly done (see list),
 INTERRUPTED: Final = 130
 """What shells expect of a program that Ctrl-C ended: 128 and the signal's number."""
 
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk or terminal that takes no more; those of the log's own files come as a LogError."""
+
 app = typer.Typer(
     name="tidegate",
     help="A store-and-forward queue for customs EDI: holds while CBSA is down, drains in CBSA's order, and proves it.",
@@ -57,6 +61,23 @@ for verbs in (
     verbs_authority,
 ):
     verbs.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tidegate {version('tidegate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """What stands before any verb."""
+    del version  # the callback has answered
 
 
 def main() -> None:
@@ -106,6 +127,12 @@ def _told(error: Exception, *, as_json: bool) -> int:
             code = Exit.INTEGRITY
         case LogError() | RulesTooOld():
             code = Exit.FAILED
+        case OSError() if error.errno in UNWRITABLE and error.filename is None:
+            # Nothing more may go to standard output: Python would try to write the rest of it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sentence = f"the output can't be written ({error.strerror}): make room, or send it somewhere else"
+            complain(sentence, Exit.FAILED, as_json=False, fields={})
+            return int(Exit.FAILED)
         case OSError() if error.filename is not None:
             complain(f"{error.filename}: {error.strerror}", Exit.FAILED, as_json=as_json, fields={})
             return int(Exit.FAILED)

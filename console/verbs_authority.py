@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.options import AsJson, Bootstrap, DataDir
+from console.options import AsJson
 from console.output import Exit, Output, Stop
 
 
@@ -21,8 +21,8 @@ def authority(
     history: Annotated[Path | None, typer.Option("--history", metavar="FILE", help="What came in, JSON lines, appended.")] = None,
     answer_latency_ms: Annotated[int, typer.Option("--answer-latency-ms", min=0, help="Wait between verdict and answer.")] = 0,
     as_json: AsJson = False,
-    data: DataDir = None,
-    kafka: Bootstrap = None,
+    data: Annotated[Path | None, typer.Option("--data", hidden=True, help="Without meaning here; every verb takes it.")] = None,
+    kafka: Annotated[str | None, typer.Option("--kafka", hidden=True, help="Without meaning here; every verb takes it.")] = None,
 ) -> int:
     """The simulated CBSA: takes messages, enforces the order rules, answers. Prints `ready URL`; SIGTERM stops it."""
     from gateway.authority import AuthoritySettings, run_authority

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,23 @@ def test_the_environment_names_the_log_and_a_flag_is_stronger(
     monkeypatch.setenv("TIDEGATE_KAFKA", "127.0.0.1:1")
     assert 0 == run(["policy", "show", "--json", "--data", str(tmp_path / "flag")])
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("more", ["", "--json"])
+def test_an_output_that_takes_no_more_is_one_sentence(rig: Rig, more: str) -> None:
+    """INTERFACES 1: exit 1 and what to do; a full disk is no traceback."""
+    script = (
+        f"{sys.executable} -c 'from console.cli import main; main()' policy show {more} --data {rig.data / 'log'} > /dev/full"
+    )
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ})
+    assert (1, 1) == (done.returncode, len(done.stderr.splitlines())), done.stderr
+    assert "make room" in done.stderr
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """UX 2: what one says when one asks for help."""
+    assert 0 == run(["--version"])
+    assert f"tidegate {version('tidegate')}\n" == capsys.readouterr().out
 
 
 def test_a_reader_that_goes_away_is_no_error(rig: Rig) -> None:

@@ -1,10 +1,12 @@
 """docker-compose.yml and the Dockerfile agree with the pom, with the log's own settings and with the command line.
 
-The official schema (compose-spec.json) is in no package installed here, so the file is checked against a small one of our own,
-which is stricter where it matters to us: unknown keys, ports and commands.
+Checked against the official schema (compose-spec.json, as the package check-jsonschema ships it), and against a small one of our
+own, which is stricter where it matters to us: unknown keys, ports, privileges and commands.
 """
 
+import importlib.resources
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -89,8 +91,17 @@ def commands() -> list[list[str]]:
     return [service["command"] for service in compose()["services"].values() if "command" in service]
 
 
-def test_the_compose_file_has_no_key_that_compose_would_refuse() -> None:
-    """The file parses and keeps to our schema: ports on 127.0.0.1 only, no privileges, no unknown key."""
+def test_the_compose_file_is_one_by_composes_own_schema() -> None:
+    """The compose specification's schema, whole; and it would notice."""
+    vendor = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    official = json.loads((vendor / "compose-spec.json").read_text())
+    jsonschema.validate(compose(), official)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**compose(), "services": {"runner": {"imagge": "tidegate:local"}}}, official)
+
+
+def test_the_compose_file_opens_nothing_that_we_would_refuse() -> None:
+    """The file keeps to our own schema: ports on 127.0.0.1 only, no privileges, no unknown key."""
     jsonschema.validate(compose(), SCHEMA)
 
 

@@ -244,7 +244,7 @@ def _report(on: "Session", done: Publishing, *, name: str | None, wait_s: float)
 def _what_to_do(turned: Sequence["Receipt"], *, at_the_door: int) -> Iterator[str]:
     """One sentence for each way of not being accepted: what is to be mended differs, and so does whether the key is free."""
     if at_the_door:
-        yield f"{counted(at_the_door, 'message')} turned away at the door, not in the log: mend and publish again"
+        yield f"{counted(at_the_door, 'message')} turned away at the door, not taken in: mend and publish again"
     count = Counter(receipt.verdict for receipt in turned)
     if count["refused"]:
         yield f"{counted(count['refused'], 'message')} refused, not in the lane, and the key is free: mend and publish again"

@@ -123,7 +123,7 @@ def test_a_single_file_that_is_turned_away_is_told_by_its_name(rig: Rig) -> None
     said = rig.type(*_single(rig, "--keys", "{}"), as_json=False)
     _, first, second = said.err.splitlines()
     assert first.startswith(f"{rig.data / 'one.edi'}: ")
-    assert "1 message turned away at the door, not in the log: mend and publish again" == second
+    assert "1 message turned away at the door, not taken in: mend and publish again" == second
     assert "" == said.out
 
 

@@ -10,8 +10,9 @@ from typing import Final, Literal, TypeAlias
 from schemas.facts import AnswerOutcome
 
 TransportResult: TypeAlias = Literal["transmitted", "refused", "not_taken", "slow_down", "unknown", "not_started"]
-"""transmitted: taken (202). refused: a person must look (400, 409, 413, 415, 422: they speak of the message). not_taken: surely not taken (503, refused connection).
-slow_down: 429. unknown: may have been taken (time-out, other 5xx, broken reply). not_started: past its `start_by`."""
+"""transmitted: taken (202). refused: a person must look (400, 409, 413, 415, 422: they speak of the message). not_taken: surely
+not taken (503, refused connection, other 4xx). slow_down: 429. unknown: may have been taken (time-out, other 5xx, broken reply).
+not_started: past its `start_by`."""
 
 RESPONSES_PAGE_MAX: Final = 500
 """Most answers kept in one record of [responses]; a longer page is cut there and the rest polled again."""

@@ -39,7 +39,7 @@ def take(state: LaneState, position: int, fact: LaneTaken) -> tuple[Finding, ...
         return (Finding("R43", f"{lease.holder} has written since: it is not silent", void=True),)
     state.lease = Lease(
         epoch=fact.epoch, holder=fact.holder, basis=fact.basis, taken=position, taken_ms=fact.at_ms, last=position,
-        last_ms=fact.at_ms, released=False,
+        last_ms=fact.at_ms, released=False, owes=fact.basis == "silent" or (lease.owes and not lease.granted),
     )  # fmt: skip
     lost = [message for grants in state.grants.values() for message in grants.members.values()]
     state.grants.clear()
@@ -116,6 +116,7 @@ def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding
         else:
             findings.append(_set_right(state, message, refused))
     if granted:
+        state.lease.granted = True
         state.grants[position] = Grants(position=position, epoch=fact.epoch, issue=fact.issue, at_ms=fact.at_ms, members=granted)
     return tuple(findings)
 

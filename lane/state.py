@@ -275,7 +275,12 @@ class Channel:
 
 @dataclass(slots=True)
 class Lease:
-    """Who may grant in this lane (R43). `last` is the position of the epoch's last fact."""
+    """Who may grant in this lane (R43). `last` is the position of the epoch's last fact; `granted`, the epoch has granted.
+
+    `owes`: the taker must wait out *delta + tau* before it grants, because some holder before it may still be sending: one that
+    only fell silent, also when the holder that took over from it died or left before it had granted anything, so perhaps before
+    its own wait was over.
+    """
 
     epoch: int = 0
     holder: str = ""
@@ -285,6 +290,8 @@ class Lease:
     last: int = NEVER
     last_ms: int = 0
     released: bool = True
+    owes: bool = False
+    granted: bool = False
 
 
 @dataclass(slots=True)

@@ -51,8 +51,7 @@ class Standing:
         if state.lease.epoch != epoch or state.lease.holder != self.holder:
             return False
         self.epoch = epoch
-        must_wait = state.lease.basis == "silent"
-        wait_s = (state.policy.delta_ms + state.policy.tau_ms) / 1000 if must_wait else 0.0
+        wait_s = (state.policy.delta_ms + state.policy.tau_ms) / 1000 if state.lease.owes else 0.0
         self.may_grant_from_s = boot_s + wait_s
         self.wrote_at_s = boot_s
         return True

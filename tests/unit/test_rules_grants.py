@@ -270,3 +270,17 @@ def test_r60_the_defaults_are_those_of_the_rules() -> None:
     assert (600_000, 60_000, 900_000, 3) == (
         policy.missing_wait_ms, policy.canary_wait_ms, policy.answer_due_ms, policy.resubmissions_max,
     )  # fmt: skip
+
+
+def test_r43_the_wait_for_a_silent_holder_is_owed_until_somebody_has_granted() -> None:
+    """R43, I4b: a taker by silence that dies in its wait leaves the wait to the next one (found by a seed)."""
+    story = Story()
+    story.cargo("A1")
+    owes = []
+    for basis in ("free", "silent", "dead", "dead"):
+        story.take_lane(basis)
+        owes.append(story.state.lease.owes)
+    assert [False, True, True, True] == owes
+    story.intend("A1")
+    story.take_lane("dead")
+    assert not story.state.lease.owes, "who has granted has waited"

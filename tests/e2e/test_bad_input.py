@@ -62,7 +62,9 @@ def test_a_bad_line_in_a_batch_keeps_nobody_else_back(border: Town, tmp_path: Pa
     batch.write_text("\n".join([good[0], bad[0], good[1], bad[1], good[2], bad[2], good[3]]) + "\n")
     said = border.type("publish", "--batch", str(batch))
     assert (6, [f"batch-{number}" for number in range(4)]) == (said.code, [each["key"] for each in said.value])
-    assert ["line 2", "line 4", "line 6"] == [each.partition(":")[0] for each in said.err.splitlines()]
+    turned_away = [json.loads(each) for each in said.err.splitlines() if each.startswith("{")]
+    assert [2, 4, 6] == [each["line"] for each in turned_away]
+    assert all(each["code"] and each["reason"] for each in turned_away)
     assert "Traceback" not in said.err
     for number in range(4):
         border.until_state(f"batch-{number}", "captured")

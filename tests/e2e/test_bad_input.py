@@ -95,7 +95,7 @@ def test_an_unreadable_notice_changes_nothing_and_asks_for_a_person(border: Town
 
 
 def unread(border: Town) -> list[dict[str, Any]]:
-    """The notices that need a person because they can't be read; the town is shared, and other stories leave other work behind."""
+    """The notices that can't be read and need a person; the town is shared, other stories leave other work behind."""
     found: list[dict[str, Any]] = border.tidegate("status")["needs_a_person"]
     return [each for each in found if "a notice could not be read" in each["reason"]]
 

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from console.clock import wall_ms
+from console.demo_fifo import plain_transmission
 from console.driver import Driver
 from console.settings import Settings
 from console.up import WORKERS, log_jsonlines
 from console.wiring import Opened, known_codec, opened, run_workers
 from eventlog.memory import MemoryLog
 from gateway.authority_process import AuthorityProcess, running_authority
-from gateway.https import HttpsGateway, boot_clock_s
+from gateway.https import HttpsGateway
 from lane.policy import Policy
 from producers.bulletins import add_bulletin
 from producers.publisher import Message, Publisher
@@ -36,13 +37,9 @@ from schemas.codec import encode
 from schemas.facts import PolicyAdopted
 from schemas.messages import parse_attributes
 from schemas.streams import DESK, Entry, lane
-from schemas.wire import Transmission
 
 WAIT_S: Final = 3_600.0
 """Longest wait for a drain: a bench that hangs says so after an hour."""
-
-SEND_WITHIN_S: Final = 10.0
-"""As *tau* (R60)."""
 
 NOTICE: Final = """TCC25-9900 {state}- Electronic Data Interchange (EDI) Inbound Outage
 
@@ -118,29 +115,13 @@ async def raw_loop(authority: AuthorityProcess, count: int, *, in_flight: int) -
 
     async def one_by_one() -> None:
         for attributes, payload in waiting:
-            await gateway.send(_transmission(attributes, payload))
+            await gateway.send(plain_transmission(attributes, payload))
 
     started = time.perf_counter()
     await asyncio.gather(*(one_by_one() for _ in range(in_flight)))
     took_s = time.perf_counter() - started
     await gateway.close()
     return took_s
-
-
-def _transmission(attributes: Any, payload: bytes) -> Transmission:
-    return Transmission(
-        wire_key=f"raw/{attributes.tenant}/{attributes.key}",
-        payload=payload,
-        content_type=attributes.content_type,
-        tenant=attributes.tenant,
-        mode=attributes.mode,
-        kind=attributes.kind,
-        channel=attributes.channel,
-        function=attributes.function,
-        keys=attributes.keys,
-        start_by_s=boot_clock_s() + SEND_WITHIN_S,
-        within_s=SEND_WITHIN_S,
-    )
 
 
 @asynccontextmanager

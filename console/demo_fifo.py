@@ -7,6 +7,7 @@ from gateway.authority_process import running_authority
 from gateway.https import HttpsGateway, boot_clock_s
 from gateway.port import Transmission
 from producers.publisher import Message
+from schemas.messages import Attributes
 
 IN_FLIGHT: Final = 1
 """A first-in-first-out queue sends one after another; with more at once it would only do worse."""
@@ -31,20 +32,23 @@ async def _send_all(base_url: str, messages: list[Message]) -> None:
     gateway = HttpsGateway(base_url, connections_max=IN_FLIGHT)
     try:
         for attributes, payload in messages:
-            await gateway.send(
-                Transmission(
-                    wire_key=f"fifo/{attributes.mode}/{attributes.tenant}/{attributes.key}",
-                    payload=payload,
-                    content_type=attributes.content_type,
-                    tenant=attributes.tenant,
-                    mode=attributes.mode,
-                    kind=attributes.kind,
-                    channel=attributes.channel,
-                    function=attributes.function,
-                    keys=attributes.keys,
-                    start_by_s=boot_clock_s() + START_WITHIN_S,
-                    within_s=END_WITHIN_S,
-                )
-            )
+            await gateway.send(plain_transmission(attributes, payload))
     finally:
         await gateway.close()
+
+
+def plain_transmission(attributes: Attributes, payload: bytes) -> Transmission:
+    """A message as a plain queue sends it: the same words and bytes, under a key of its own, whenever its turn comes."""
+    return Transmission(
+        wire_key=f"fifo/{attributes.mode}/{attributes.tenant}/{attributes.key}",
+        payload=payload,
+        content_type=attributes.content_type,
+        tenant=attributes.tenant,
+        mode=attributes.mode,
+        kind=attributes.kind,
+        channel=attributes.channel,
+        function=attributes.function,
+        keys=attributes.keys,
+        start_by_s=boot_clock_s() + START_WITHIN_S,
+        within_s=END_WITHIN_S,
+    )

@@ -193,11 +193,6 @@ def tokens_milli(state: LaneState, channel: Channel, *, at_ms: int) -> int:
     return min(full, channel.tokens_milli + passed_ms * rate)
 
 
-def is_held(state: LaneState, channel: str) -> bool:
-    """Whether a notice holds the channel for somebody now."""
-    return any(True for _ in holding(state, channel, at_ms=state.now_ms))
-
-
 def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
     """R32: one message must be answered before the rest go; never an arrival unless nothing else may go."""
     out = channel.canary

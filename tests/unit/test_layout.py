@@ -14,6 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+MEASURED = (*ROOMS, "tests", "benchmarks")
+"""Folders whose modules keep the house's lengths and names."""
+
 NO_ROOMS = {".venv", ".git", ".kafka", "build", "dist", "node_modules"}
 
 MODULE_LINES_MAX = 400
@@ -167,14 +170,12 @@ def test_no_package_takes_a_name_of_the_standard_library() -> None:
 def test_no_module_is_a_bag() -> None:
     """HOUSE 2: a module is named for what it is about."""
     bags = {"utils", "util", "helpers", "helper", "manager", "common", "core", "misc"}
-    assert [] == [_name(path) for path in _modules(*ROOMS, "tests", "benchmarks") if path.stem in bags or path.parent.name in bags]
+    assert [] == [_name(path) for path in _modules(*MEASURED) if path.stem in bags or path.parent.name in bags]
 
 
 def test_no_module_is_over_its_length() -> None:
     """HOUSE 15, with named exceptions and their reasons."""
-    long = {
-        _name(path) for path in _modules(*ROOMS, "tests", "benchmarks") if len(path.read_text(encoding="utf-8").splitlines()) > MODULE_LINES_MAX
-    }
+    long = {_name(path) for path in _modules(*MEASURED) if len(path.read_text(encoding="utf-8").splitlines()) > MODULE_LINES_MAX}
     assert set() == long - set(LONG_MODULES)
 
 
@@ -182,7 +183,7 @@ def test_no_function_is_over_a_screen() -> None:
     """HOUSE 15, with named exceptions and their reasons."""
     long = {
         f"{_name(path)}:{node.name}"
-        for path in _modules(*ROOMS, "tests", "benchmarks")
+        for path in _modules(*MEASURED)
         for node in _functions(path)
         if node.end_lineno is not None and node.end_lineno - node.lineno + 1 > FUNCTION_LINES_MAX
     }
@@ -191,9 +192,7 @@ def test_no_function_is_over_a_screen() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     """HOUSE 1: a module opens with a sentence."""
-    silent = [
-        _name(path) for path in _modules(*ROOMS, "tests", "benchmarks") if not _docstring(path).split("\n\n")[0].strip().endswith((".", ":"))
-    ]
+    silent = [_name(path) for path in _modules(*MEASURED) if not _docstring(path).split("\n\n")[0].strip().endswith((".", ":"))]
     assert [] == silent
 
 

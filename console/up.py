@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from console.wiring import Opened
     from lane.policy import Policy
 
+    Change: TypeAlias = Callable[[Policy], Policy]
+
 WORKERS: Final = ("intake", "availability", "responses", "runner")
 """What `tidegate worker NAME` takes; `tidegate up` runs them all."""
 
@@ -33,6 +35,10 @@ CONNECTIONS_MAX: Final = 256
 
 Authority: TypeAlias = Annotated[
     str | None, typer.Option("--authority", metavar="URL", help="Base URL of CBSA's web service (TIDEGATE_AUTHORITY).")
+]
+RateMax: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--rate-max", metavar="N|none|CHANNEL=N", help="Messages a second and channel; again for a channel of its own."),
 ]
 Reason: TypeAlias = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, when a flag changes the policy.")]
 
@@ -49,7 +55,7 @@ def up(
     data: DataDir = None,
     kafka: Bootstrap = None,
     drain: Annotated[str | None, typer.Option("--drain", help="automatic or operator: who starts the drain (R61).")] = None,
-    rate_max: Annotated[str | None, typer.Option("--rate-max", help="Messages a second and channel, or none.")] = None,
+    rate_max: RateMax = None,
     in_flight_max: Annotated[int | None, typer.Option("--in-flight-max", min=1, help="Messages in flight per channel.")] = None,
     person: Person = None,
     reason: Reason = "flags of tidegate up",
@@ -58,7 +64,7 @@ def up(
     """All workers in one process: take in, hold, send, listen. Prints `ready` when it takes work; SIGTERM ends it in order."""
     from console.session import person_of, said
 
-    changes = policy_changes(drain=drain, rate_max=rate_max, in_flight_max=in_flight_max)
+    changes = policy_changes(drain=drain, rate_max=rate_max or (), in_flight_max=in_flight_max)
     run = Run(authority=authority, data=data, kafka=kafka, names=WORKERS, as_json=as_json)
     run.until_told(changes, person=person_of(person), reason=said(reason, "--reason"))
 
@@ -77,29 +83,29 @@ def worker(
     if name not in WORKERS:
         raise typer.BadParameter(f"there is no worker {name}; there are {', '.join(WORKERS)}")
     run = Run(authority=authority, data=data, kafka=kafka, names=(name,), as_json=as_json)
-    run.until_told({}, person=person_of(None), reason="")
+    run.until_told(lambda policy: policy, person=person_of(None), reason="")
 
 
-def policy_changes(*, drain: str | None, rate_max: str | None, in_flight_max: int | None) -> dict[str, object]:
-    """What the flags ask of the policy in force. Raises BadParameter with a sentence."""
+def policy_changes(*, drain: str | None, rate_max: Sequence[str], in_flight_max: int | None) -> "Change":
+    """What the flags make of the policy in force. Raises BadParameter with a sentence, and Stop."""
+    from console.rates import rates_asked
+
     changes: dict[str, object] = {}
     if drain is not None:
         if drain not in ("automatic", "operator"):
             raise typer.BadParameter(f"--drain is automatic or operator, not {drain}")
         changes["drain"] = drain
-    if rate_max is not None:
-        if rate_max != "none" and not (rate_max.isdigit() and int(rate_max) > 0):
-            raise typer.BadParameter(f"--rate-max is a number of messages a second, or none; not {rate_max}")
-        changes["rate_max_per_s"] = None if rate_max == "none" else int(rate_max)
     if in_flight_max is not None:
         changes["in_flight_max"] = in_flight_max
-    return changes
+    rated = rates_asked(rate_max)
+    return lambda policy: rated(replace(policy, **changes))  # type: ignore[arg-type]  # checked above
 
 
-def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str, reason: str) -> "Policy":
-    """Write the policy that the flags ask for, unless it is in force already (I11: a policy is a fact)."""
+def adopt(opened_log: "Opened", change: "Change", *, person: str, reason: str) -> "Policy":
+    """Write the policy that the flags ask for, unless it is in force already (I11: a policy is a fact). Raises Stop."""
     from console.clock import wall_ms
     from console.output import Exit, Stop
+    from console.verbs_policy import forbidden
     from console.wiring import desk_view
     from schemas.codec import encode
     from schemas.facts import PolicyAdopted
@@ -107,8 +113,11 @@ def adopt(opened_log: "Opened", changes: dict[str, object], *, person: str, reas
 
     desk = desk_view(opened_log).state
     in_force = desk.policy
-    wanted = replace(in_force, **changes) if changes else in_force  # type: ignore[arg-type]  # checked by policy_changes
+    wanted = change(in_force)
     if wanted != in_force:
+        wrong = forbidden(wanted)
+        if wrong:
+            raise Stop(Exit.USAGE, wrong)
         basis = desk.policy_at
         fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason=reason, basis=basis)
         opened_log.log.append(DESK, [Entry(encode(fact))])
@@ -144,7 +153,7 @@ class Run:
     names: Sequence[str]
     as_json: bool
 
-    def until_told(self, changes: dict[str, object], *, person: str, reason: str) -> None:
+    def until_told(self, change: "Change", *, person: str, reason: str) -> None:
         """Run. Raises Stop for what the flags or the environment have wrong, and LogError."""
         from console.cli import INTERRUPTED
         from console.output import Exit, Output, Stop
@@ -161,7 +170,7 @@ class Run:
         except ValueError as error:
             raise Stop(Exit.USAGE, str(error)) from error
         with opened(settings) as opened_log:
-            adopt(opened_log, changes, person=person, reason=reason)
+            adopt(opened_log, change, person=person, reason=reason)
             try:
                 cut_off = asyncio.run(_serve(opened_log, settings, tuple(self.names)))
             except asyncio.CancelledError:  # by the second signal

@@ -8,7 +8,7 @@ import typer
 from console.options import AsJson, Bootstrap, DataDir, Person, ReasonNeeded
 from console.output import Exit, Stop
 
-channels = typer.Typer(help="Open or hold one of CBSA's components by hand (R30).", rich_markup_mode=None)
+channels = typer.Typer(help="Open or hold one of CBSA's components by hand (R30); a channel's own rate.", rich_markup_mode=None)
 
 Component = Annotated[str, typer.Argument(help="edi, emanifest_portal, cers, ccp, cad_api, swi, cig or rns.")]
 Towards = Annotated[str, typer.Option("--direction", help="inbound (to CBSA) or outbound (CBSA's answers).")]
@@ -47,6 +47,33 @@ def hold(
 ) -> int:
     """Hold a component until it is opened by hand."""
     return _override(component, direction, to="hold", reason=reason, person=person, as_json=as_json, data=data, kafka=kafka)
+
+
+@channels.command("rate")
+def rate_(
+    *,
+    channel: Annotated[str, typer.Argument(help="A message's channel: edi, cig, swi or cad_api.")],
+    number: Annotated[str, typer.Argument(metavar="N|none|default", help="Messages a second and lane; default is that of all.")],
+    reason: ReasonNeeded,
+    person: Person = None,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    kafka: Bootstrap = None,
+) -> int:
+    """Give a channel a rate of its own, beside the policy's `rate_max_per_s` for all (R42)."""
+    from console.rates import read_channel_rate
+    from console.verbs_policy import Where, change
+
+    rate = read_channel_rate(number)
+    return change(
+        lambda policy: policy.with_rates({channel: rate}),
+        act_name="channel rate",
+        on=f"{channel} {number}",
+        changed=["channel_rate_max_per_s"],
+        person=person,
+        reason=reason,
+        where=Where(as_json=as_json, data=data, kafka=kafka),
+    )
 
 
 def _override(

@@ -1,9 +1,10 @@
 """`tidegate policy`: the policy in force and its change, as a fact (I11); must not know what a setting does."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -49,30 +50,57 @@ def set_(
     kafka: Bootstrap = None,
 ) -> int:
     """Adopt a policy with these settings changed; it is in force from its position on. VALUE is JSON or a word; none is null."""
+    changes = _changes(settings)
+    return change(
+        lambda policy: _changed(policy, changes),
+        act_name="policy set",
+        on=" ".join(settings),
+        changed=sorted(changes),
+        person=person,
+        reason=reason,
+        where=Where(as_json=as_json, data=data, kafka=kafka),
+    )
+
+
+class Where(NamedTuple):
+    """Which log a verb is for, and whether it speaks JSON."""
+
+    as_json: bool
+    data: Path | None
+    kafka: str | None
+
+
+def change(
+    wanted_of: "Callable[[Policy], Policy]",
+    *,
+    act_name: str,
+    on: str,
+    changed: list[str],
+    person: str | None,
+    reason: str,
+    where: Where,
+) -> int:
+    """Adopt what `wanted_of` makes of the policy in force; what is not to be adopted is denied and written down (I8)."""
     from console.clock import wall_ms
     from console.session import Heard, act, deny, person_of, said, session
     from schemas.facts import PolicyAdopted
     from schemas.streams import DESK
 
     who, why = person_of(person), said(reason, "--reason")
-    changes = _changes(settings)
-    with session(as_json=as_json, data=data, kafka=kafka) as on:
+    with session(as_json=where.as_json, data=where.data, kafka=where.kafka) as log:
         heard = Heard()
-        view = on.desk(heard)
-        wanted = _changed(view.state.policy, changes)
-        forbidden = _forbidden(wanted)
-        if forbidden:
-            raise deny(on.opened, person=who, act="policy set", on=" ".join(settings), rule="R60", sentence=forbidden, reason=why)
+        view = log.desk(heard)
+        wanted = wanted_of(view.state.policy)
+        wrong = forbidden(wanted)
+        if wrong:
+            raise deny(log.opened, person=who, act=act_name, on=on, rule="R60", sentence=wrong, reason=why)
         if wanted == view.state.policy:
             raise Stop(Exit.NOTHING, "the policy in force says so already; nothing was written")
         basis = view.state.policy_at
         fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=who, reason=why, basis=basis)
-        done = act(on, fact, stream=DESK, view=view, heard=heard).or_stop()
-        value = {"policy": json.loads(wanted.as_json()), "changed": sorted(changes), "person": who, "event": done.event}
-        on.out.result(
-            value,
-            lambda: [f"Adopted at desk {done.position} by {who}: {', '.join(settings)}.", "next: tidegate policy show"],
-        )
+        done = act(log, fact, stream=DESK, view=view, heard=heard).or_stop()
+        value = {"policy": json.loads(wanted.as_json()), "changed": changed, "person": who, "event": done.event}
+        log.out.result(value, lambda: [f"Adopted at desk {done.position} by {who}: {on}.", "next: tidegate policy show"])
     return int(Exit.DONE)
 
 
@@ -111,7 +139,7 @@ def _changed(policy: "Policy", changes: dict[str, Any]) -> "Policy":
     return made
 
 
-def _forbidden(policy: "Policy") -> str:
+def forbidden(policy: "Policy") -> str:
     """Why such a policy is not to be adopted, in a sentence, or nothing."""
     from lane.policy import CHANNELS
     from schemas.facts import COMPONENTS, MEMBERS_COUNT_MAX
@@ -129,13 +157,20 @@ def _forbidden(policy: "Policy") -> str:
     gone = sorted(set(CHANNELS) - set(policy.channels))
     if gone:
         return f"channels must keep {', '.join(gone)}: messages may name them"
+    for name, rate in policy.channel_rate_max_per_s.items():
+        if name not in policy.channels:
+            return f"there is no channel {name} to give a rate to; there are {', '.join(sorted(policy.channels))}"
+        if policy.channels[name].delivery == "person":
+            return f"{name} has no rate: a clerk files its messages, no program sends them"
+        if rate is not None and rate < 1:
+            return f"the rate of {name} must be at least 1, with {rate} nothing would go; hold the channel instead"
     strange = {name for each in policy.channels.values() for name in (*each.inbound, *each.outbound)} - set(COMPONENTS)
     return f"channels need components that there are not: {', '.join(sorted(strange))}" if strange else ""
 
 
 def _shown(policy: "Policy") -> Iterator[Any]:
     values = json.loads(policy.as_json())
-    plain = {name: value for name, value in values.items() if name != "channels"}
+    plain = {name: value for name, value in values.items() if name not in ("channels", "channel_rate_max_per_s")}
     yield table(
         ("setting", "value"),
         (
@@ -144,10 +179,19 @@ def _shown(policy: "Policy") -> Iterator[Any]:
         ),
     )
     yield table(
-        ("channel", "needs inbound", "answers by", "delivery"),
+        ("channel", "needs inbound", "answers by", "delivery", "a second"),
         (
-            (name, ", ".join(each["inbound"]), ", ".join(each["outbound"]), each["delivery"])
+            (name, ", ".join(each["inbound"]), ", ".join(each["outbound"]), each["delivery"], _rate(policy, name))
             for name, each in values["channels"].items()
         ),
     )
     yield "next: tidegate policy set NAME=VALUE --reason TEXT"
+
+
+def _rate(policy: "Policy", channel: str) -> str:
+    """A channel's rate for a person; its own is marked, so that a change of the one for all surprises nobody."""
+    if policy.channels[channel].delivery == "person":
+        return ""
+    rate = policy.rate_of(channel)
+    told = "none" if rate is None else str(rate)
+    return f"{told} (its own)" if channel in policy.channel_rate_max_per_s else told

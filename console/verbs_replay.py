@@ -150,10 +150,9 @@ def rate_(
     kafka: Bootstrap = None,
 ) -> int:
     """Change how fast a replay goes."""
-    if number != "none" and not (number.isascii() and number.isdigit() and 0 < int(number) < 2**31):
-        raise Stop(Exit.USAGE, f"a rate is a number of messages a second, or none; not {number}")
-    rate = None if number == "none" else int(number)
-    return _act("rate", rate=rate, mode=mode, person=person, reason=reason, as_json=as_json, data=data, kafka=kafka)
+    from console.rates import read_rate
+
+    return _act("rate", rate=read_rate(number), mode=mode, person=person, reason=reason, as_json=as_json, data=data, kafka=kafka)
 
 
 @replays.command("watch")

@@ -174,8 +174,8 @@ def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) ->
 
 
 def rate_per_s(state: LaneState, channel: Channel) -> int | None:
-    """The rate in force for a channel: the policy's, or a running replay's own where that is slower; None is no limit."""
-    drain, most = channel.drain, state.policy.rate_max_per_s
+    """The rate in force for a channel: the policy's for it, or a running replay's own where that is slower; None is no limit."""
+    drain, most = channel.drain, state.policy.rate_of(channel.name)
     if drain is None or drain.status != "running" or drain.left == 0 or drain.rate_per_s is None:
         return most
     return drain.rate_per_s if most is None else min(drain.rate_per_s, most)

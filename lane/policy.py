@@ -5,7 +5,8 @@ position on (I11).
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from schemas.facts import Effect
@@ -14,6 +15,8 @@ Profile: TypeAlias = Literal["careful", "cbsa-queues"]
 Drain: TypeAlias = Literal["automatic", "operator"]
 Missing: TypeAlias = Literal["wait", "send", "park"]
 Delivery: TypeAlias = Literal["machine", "person"]
+Rate: TypeAlias = int | Literal["default"] | None
+"""A channel's rate as a person says it: messages a second, no limit (None), or whatever `rate_max_per_s` is."""
 
 HOLDS: Final[dict[Profile, frozenset[Effect]]] = {
     "careful": frozenset({"unavailable", "not_processing", "partial"}),
@@ -47,13 +50,18 @@ CHANNELS: Final[dict[str, ChannelPolicy]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Everything that a lane decides by and that a person may change. Units stand last in the names."""
+    """Everything that a lane decides by and that a person may change. Units stand last in the names.
+
+    `channel_rate_max_per_s` names the channels that have a rate of their own; all others go by `rate_max_per_s`. It stands here
+    and not within `channels`, for an older program refuses a setting that it does not know and would overlook a part of one.
+    """
 
     id: str = "tidegate-default-1"
     order_id: str = "cbsa-plan-2017-11"
     profile: Profile = "careful"
     drain: Drain = "automatic"
     rate_max_per_s: int | None = 50
+    channel_rate_max_per_s: dict[str, int | None] = field(default_factory=dict)
     in_flight_max: int = 64
     batch_max: int = 500
     missing: Missing = "wait"
@@ -100,6 +108,16 @@ class Policy:
         if "missing_codes" in raw:
             raw["missing_codes"] = tuple(raw["missing_codes"])
         return cls(**raw)
+
+    def rate_of(self, channel: str) -> int | None:
+        """A channel's rate in messages a second: its own or the one for all; None is no limit (R42)."""
+        return self.channel_rate_max_per_s.get(channel, self.rate_max_per_s)
+
+    def with_rates(self, rates: Mapping[str, Rate]) -> "Policy":
+        """This policy with these channels' rates; *default* takes a channel's own rate away."""
+        kept = {name: rate for name, rate in self.channel_rate_max_per_s.items() if name not in rates}
+        given = {name: rate for name, rate in rates.items() if rate != "default"}
+        return replace(self, channel_rate_max_per_s=kept | given)
 
     def holds(self, effect: Effect) -> bool:
         """Whether an effect on an inbound component holds its messages."""

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from console.output import Stop
+from console.up import policy_changes
+from lane.policy import Policy
 from schemas.facts import ComponentOverridden, MessageWithdrawn, PolicyAdopted, ReplayChanged
 from schemas.streams import DESK, lane
 from tests.cli_rig import EDI_DOWN, EDI_RESOLVED, RECEIVED_LATER, Rig, cargo, trip
@@ -159,6 +162,30 @@ def test_a_policy_is_adopted_whole_and_shown(rig: Rig) -> None:
     assert [PolicyAdopted] == [type(fact) for fact in rig.facts(DESK)]
     again = rig.type("policy", "set", "rate_max_per_s=20", "--reason", "slower").value["policy"]
     assert ("operator", 20) == (again["drain"], again["rate_max_per_s"])
+
+
+def test_a_channels_own_rate_is_given_and_taken_back(rig: Rig) -> None:
+    """R42, I11: one fact each; the others' rates stay; no such channel, or a clerk's, is denied and written down."""
+    assert 0 == rig.type("channel", "rate", "cad_api", "5", "--reason", "asked by CBSA").code
+    assert 0 == rig.type("channel", "rate", "cig", "none", "--reason", "asked by CBSA").code
+    assert {"cad_api": 5, "cig": None} == rig.type("policy", "show").value["channel_rate_max_per_s"]
+    assert "5 (its own)" in rig.type("policy", "show", as_json=False).out
+    assert 0 == rig.type("channel", "rate", "cad_api", "default", "--reason", "no longer").code
+    assert {"cig": None} == rig.type("policy", "show").value["channel_rate_max_per_s"]
+    assert [3, 4, 4] == [
+        rig.type("channel", "rate", *words, "--reason", "again").code for words in (("cig", "none"), ("fax", "5"), ("cers", "5"))
+    ]
+    assert 2 == rig.type("channel", "rate", "edi", "0", "--reason", "stop").code
+
+
+def test_the_flags_of_up_change_the_rates_that_they_name() -> None:
+    """R42: `--rate-max` for all and for single channels; what is not named stays as the log has it."""
+    in_force = Policy(channel_rate_max_per_s={"edi": 9, "cig": 2})
+    change = policy_changes(drain=None, rate_max=("20", "cad_api=5", "edi=default"), in_flight_max=None)
+    assert Policy(rate_max_per_s=20, channel_rate_max_per_s={"cig": 2, "cad_api": 5}) == change(in_force)
+    for wrong in (("5", "6"), ("edi=1", "edi=2"), ("edi=0",), ("many",)):
+        with pytest.raises(Stop):
+            policy_changes(drain=None, rate_max=wrong, in_flight_max=None)
 
 
 @pytest.mark.parametrize("setting", ["batch_max=501", "in_flight_max=0", "settling_ms=-1", "channels={}"])

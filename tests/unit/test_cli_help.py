@@ -42,6 +42,7 @@ VERBS: Final = {
     "replay watch": "--mode",
     "channel open": "--direction --as --reason",
     "channel hold": "--direction --as --reason",
+    "channel rate": "--as --reason",
     "policy show": "",
     "policy set": "--as --reason",
     "audit story": "--mode --tenant",

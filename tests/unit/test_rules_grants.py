@@ -1,9 +1,12 @@
 """R40 to R44: who may grant, what an intent grants, caps and rate, and what a new holder finds."""
 
+import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from lane.grants import rate_per_s
 from lane.policy import Policy
 from schemas.facts import LaneTaken, SendIntended, StillHere
 from tests.unit.lane_story import Story, rules
@@ -156,6 +159,54 @@ def test_r33_a_clock_that_was_ahead_does_not_put_the_probe_off() -> None:
     story.wait(-3_600)
     assert ["R33"] == rules(story.intend(keys[1]))
     assert () == story.wait(5).intend(keys[1])
+
+
+def test_r42_a_channel_may_have_a_rate_of_its_own() -> None:
+    """R42, I11: the channel's own rate, slower or faster; the others keep the one for all."""
+    story, keys = _ready(6, rate_max_per_s=3, channel_rate_max_per_s={"edi": 1, "cad_api": 5})
+    for channel in ("cad_api", "swi"):
+        for number in range(6):
+            story.release(f"{channel} {number}", channel=channel)
+            keys.append(f"{channel} {number}")
+    story.intend(*keys)
+    granted = Counter(story[key].channel for key in keys if story.is_(key) == "granted")
+    assert {"edi": 1, "cad_api": 5, "swi": 3} == granted
+
+
+def test_r42_a_channels_own_rate_may_be_none() -> None:
+    """R42: no limit for one channel, while the others keep theirs."""
+    story, keys = _ready(60, rate_max_per_s=1, channel_rate_max_per_s={"edi": None})
+    assert () == story.intend(*keys)
+
+
+def test_r61_a_replays_rate_slows_a_channel_and_never_hastens_it() -> None:
+    """R42, R61: the slower of the channel's own rate and the replay's is in force."""
+    found = []
+    for own, replays in ((2, 5), (5, 2)):
+        story = Story(rate_max_per_s=50, drain="operator", channel_rate_max_per_s={"edi": own})
+        story.declare()
+        for number in range(10):
+            story.cargo(f"A{number}")
+        story.take_lane()
+        story.resolve()
+        story.replay("start", rate_per_s=replays)
+        found.append(rate_per_s(story.state, story.state.channel("edi")))
+    assert [2, 2] == found
+
+
+def test_i11_a_policy_of_before_channel_rates_is_read_as_it_was_meant() -> None:
+    """I11: a setting that an older program wrote without gets its default."""
+    old = json.loads(Policy(rate_max_per_s=7).as_json())
+    del old["channel_rate_max_per_s"]
+    assert Policy(rate_max_per_s=7) == Policy.from_json(json.dumps(old))
+
+
+def test_i11_a_channels_own_rate_goes_with_default() -> None:
+    """R42: what was given can be taken back; giving one channel a rate leaves the others' alone."""
+    policy = Policy().with_rates({"edi": 5, "cig": None}).with_rates({"edi": "default", "swi": 9})
+    assert {"cig": None, "swi": 9} == policy.channel_rate_max_per_s
+    assert (50, None, 9) == (policy.rate_of("edi"), policy.rate_of("cig"), policy.rate_of("swi"))
+    assert policy == Policy.from_json(policy.as_json())
 
 
 def test_r42_none_is_no_rate() -> None:

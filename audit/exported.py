@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from audit.export import FORMAT, Chain, record_of
-from eventlog.port import READ_COUNT_MAX, AppendNotDone, LogRegressed, LogUnavailable
+from eventlog.port import READ_COUNT_MAX, Appended, AppendNotDone, LogRegressed, LogUnavailable
 from schemas.streams import ALL_STREAMS, Entry, Record
 
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -36,7 +36,7 @@ class ExportedLog:
             self._file.close()
             raise
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         """Refuse: an exported log is read only. Raises AppendNotDone."""
         raise AppendNotDone(f"an exported log is read only; {len(batch)} entries for {stream} were not written")
 

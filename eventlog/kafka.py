@@ -15,7 +15,7 @@ from eventlog.kafka_reader import EndReader, PositionReader
 from eventlog.kafka_tail import Tail
 from eventlog.kafka_topics import TOPIC_PREFIX, prepare_topics
 from eventlog.kafka_writer import StreamWriter
-from eventlog.port import LogUnavailable
+from eventlog.port import NOTHING_APPENDED, Appended, LogUnavailable
 from schemas.streams import ALL_STREAMS, Entry, Record
 
 
@@ -52,11 +52,11 @@ class KafkaLog:
         prepare_topics(bootstrap, prefix=topic_prefix, create=create)
         return cls(bootstrap, topic_prefix, delivery_wait_s)
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         """See `EventLog.append`. A batch up to 9 MiB is written whole or not at all, of a larger one always a beginning."""
         self._refuse_closed()
         refuse_unfit_batch(stream, batch)
-        return self._writers[stream].append(tuple(batch)) if batch else ()
+        return self._writers[stream].append(tuple(batch)) if batch else NOTHING_APPENDED
 
     def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:
         """See `EventLog.read`. Positions of the compacted stream may have holes."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from kafka import errors as kafka_errors
 
 from eventlog.kafka_link import DELIVERY_WAIT_S, MESSAGE_BYTES_MAX, connect_producer
-from eventlog.port import BATCH_COUNT_MAX, AppendAmbiguous, AppendNotDone, EntryTooLarge, LogError, LogUnavailable
+from eventlog.port import BATCH_COUNT_MAX, AppendAmbiguous, Appended, AppendNotDone, EntryTooLarge, LogError, LogUnavailable
 from schemas.streams import Entry
 
 CHUNK_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 1024
@@ -29,6 +29,9 @@ CHUNK_COUNT_MAX: Final = BATCH_COUNT_MAX
 
 FRAMING_BYTES: Final = 64
 """Upper bound of what Kafka's format adds to an entry and to each of its headers (a handful of varints: under 40)."""
+
+UTF8_BYTES_MAX: Final = 4
+"""Most bytes of a letter of a header's name."""
 
 ANSWER_GRACE_S: Final = 5.0
 """How much longer than the delivery limit we wait for the library to say that the limit passed."""
@@ -42,7 +45,8 @@ class _Ticket:
     """One append on its way; `outcome` is set by whichever thread wrote it."""
 
     entries: Sequence[Entry]
-    outcome: Sequence[int] | LogError | None = None
+    sizes: Sequence[int]
+    outcome: Appended | LogError | None = None
 
 
 class StreamWriter:
@@ -59,12 +63,13 @@ class StreamWriter:
         self._retired: threading.Thread | None = None
         self._closed = False
 
-    def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        """Write the entries (at least one) and return their positions; errors as `EventLog.append`."""
-        for index, entry in enumerate(entries):
-            if entry_bytes(entry) > CHUNK_BYTES_MAX:
+    def append(self, entries: Sequence[Entry]) -> Appended:
+        """Write the entries (at least one) and return their positions and times; errors as `EventLog.append`."""
+        sizes = [entry_bytes(entry) for entry in entries]
+        for index, size in enumerate(sizes):
+            if size > CHUNK_BYTES_MAX:
                 raise EntryTooLarge(f"Entry {index} for {self._topic} is over {CHUNK_BYTES_MAX} bytes: give it fewer headers.")
-        ticket = _Ticket(entries)
+        ticket = _Ticket(entries, sizes)
         self._waiting.append(ticket)
         with self._turn:
             while ticket.outcome is None:
@@ -88,10 +93,10 @@ class StreamWriter:
     def _take_group(self) -> list[_Ticket]:
         """Take the first waiting append, and those behind it that fit into the same Kafka batch."""
         group = [self._waiting.popleft()]
-        size, count = _total_bytes(group[0].entries), len(group[0].entries)
+        size, count = sum(group[0].sizes), len(group[0].sizes)
         while self._waiting:
-            entries = self._waiting[0].entries
-            size, count = size + _total_bytes(entries), count + len(entries)
+            sizes = self._waiting[0].sizes
+            size, count = size + sum(sizes), count + len(sizes)
             if size > CHUNK_BYTES_MAX or count > CHUNK_COUNT_MAX:
                 break
             group.append(self._waiting.popleft())
@@ -100,25 +105,26 @@ class StreamWriter:
     def _write_group(self, group: list[_Ticket]) -> None:
         """Write the group's entries and set each ticket's outcome; on an error turn back who waits behind."""
         entries = [entry for ticket in group for entry in ticket.entries]
-        positions: list[int] = []
+        sizes = [size for ticket in group for size in ticket.sizes]
+        written: list[Any] = []
         failure: LogError = AppendAmbiguous(f"The append to {self._topic} was interrupted: read the stream to its end.")
         try:
-            for chunk in split(entries):
-                positions += self._write_chunk(chunk)
+            for first, stop in chunks(sizes):
+                written += self._write_chunk(entries[first:stop])
         except LogError as error:
             failure = error
-            if positions:  # only an append longer than one Kafka batch gets here: its beginning is written
-                failure = AppendAmbiguous(f"{len(positions)} of {len(entries)} entries were written to {self._topic}: {error}")
+            if written:  # only an append longer than one Kafka batch gets here: its beginning is written
+                failure = AppendAmbiguous(f"{len(written)} of {len(entries)} entries were written to {self._topic}: {error}")
                 failure.__cause__ = error
         finally:
-            if len(positions) == len(entries):
-                _hand_out(group, positions)
+            if len(written) == len(entries):
+                _hand_out(group, written)
             else:
                 self._retire()
                 self._turn_back(group, failure)
 
-    def _write_chunk(self, entries: Sequence[Entry]) -> list[int]:
-        """Write the entries as one Kafka batch and return their positions."""
+    def _write_chunk(self, entries: Sequence[Entry]) -> list[Any]:
+        """Write the entries as one Kafka batch and return what the broker says of each: its offset and timestamp."""
         producer = self._connected()
         futures: list[Any] = []
         try:
@@ -133,15 +139,16 @@ class StreamWriter:
             raise AppendNotDone(f"{reason}: check that the brokers run; append again.") from error
         try:
             producer.flush(timeout=self._delivery_wait_s + ANSWER_GRACE_S)
-            positions = [future.get(timeout=0).offset for future in futures]
+            written = [future.get(timeout=0) for future in futures]
         except kafka_errors.KafkaError as error:
             raise AppendAmbiguous(
                 f"Kafka did not acknowledge the append to {self._topic} ({type(error).__name__}: {error}): it may be written, "
                 "or be written later; read the stream to its end before going on."
             ) from error
-        if positions != list(range(positions[0], positions[0] + len(entries))) or positions[0] < 0:
+        first = written[0].offset
+        if first < 0 or any(each.offset != position for position, each in enumerate(written, first)):
             raise AppendAmbiguous(f"Kafka acknowledged the append to {self._topic} without its positions: read the stream.")
-        return positions
+        return written
 
     def _connected(self) -> Any:
         if self._closed:
@@ -176,32 +183,32 @@ class StreamWriter:
             )
 
 
-def split(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Cut entries into runs that each fit into one Kafka batch."""
-    first, size = 0, 0
-    for index, entry in enumerate(entries):
-        size += entry_bytes(entry)
-        if index > first and (size > CHUNK_BYTES_MAX or index - first >= CHUNK_COUNT_MAX):
-            yield entries[first:index]
-            first, size = index, entry_bytes(entry)
-    yield entries[first:]
+def chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut entries of these sizes into runs that each fit into one Kafka batch: where each begins and where it stops."""
+    first, total = 0, 0
+    for index, size in enumerate(sizes):
+        total += size
+        if index > first and (total > CHUNK_BYTES_MAX or index - first >= CHUNK_COUNT_MAX):
+            yield first, index
+            first, total = index, size
+    yield first, len(sizes)
 
 
 def entry_bytes(entry: Entry) -> int:
     """Return an upper bound of what the entry takes in Kafka's format."""
-    beside = sum(len(name.encode()) + len(value) for name, value in entry.headers) + len(entry.key or b"")
+    beside = len(entry.key or b"")
+    for name, value in entry.headers:
+        beside += UTF8_BYTES_MAX * len(name) + len(value)
     return len(entry.value) + beside + FRAMING_BYTES * (1 + len(entry.headers))
 
 
-def _total_bytes(entries: Sequence[Entry]) -> int:
-    return sum(entry_bytes(entry) for entry in entries)
-
-
-def _hand_out(group: Sequence[_Ticket], positions: Sequence[int]) -> None:
+def _hand_out(group: Sequence[_Ticket], written: Sequence[Any]) -> None:
     taken = 0
     for ticket in group:
-        ticket.outcome = positions[taken : taken + len(ticket.entries)]
-        taken += len(ticket.entries)
+        mine = written[taken : taken + len(ticket.entries)]
+        # The topics are LogAppendTime (`kafka_topics` refuses others), so this timestamp is the broker's.
+        ticket.outcome = Appended([each.offset for each in mine], [each.timestamp for each in mine])
+        taken += len(mine)
 
 
 def _again(failure: LogError) -> LogError:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from eventlog.admission import refuse_unfit_batch, refuse_unfit_fetch, refuse_unfit_read, refuse_unknown_stream
-from eventlog.port import READ_COUNT_MAX, AppendAmbiguous, AppendNotDone, LogRegressed, LogUnavailable
+from eventlog.port import NOTHING_APPENDED, READ_COUNT_MAX, AppendAmbiguous, Appended, AppendNotDone, LogRegressed, LogUnavailable
 from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Record
 
 
@@ -45,12 +45,12 @@ class MemoryLog:
         log.__dict__.update(_shelf=self._shelf, _closed=False)
         return log
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         """See `EventLog.append`."""
         with self._shelf.grown:
             self._refuse_closed()
             refuse_unfit_batch(stream, batch)
-            return self._shelf.append(stream, tuple(batch)) if batch else ()
+            return self._shelf.append(stream, tuple(batch)) if batch else NOTHING_APPENDED
 
     def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:
         """See `EventLog.read`."""
@@ -109,7 +109,7 @@ class _Shelf:
         self._latest: Final[dict[bytes | None, Record]] = {}
         self._late: Final[list[tuple[str, Sequence[Entry]]]] = []
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         match self._fault(stream, batch) if self._fault else None:
             case None:
                 return self._write(stream, batch)
@@ -149,7 +149,7 @@ class _Shelf:
             raise LogRegressed(f"{stream} has no record at position {position}: stop and call a person.")
         return found
 
-    def _write(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def _write(self, stream: str, batch: Sequence[Entry]) -> Appended:
         at_ms = self._clock_ms()
         first = self.ends[stream]
         for position, entry in enumerate(batch, first):
@@ -161,4 +161,4 @@ class _Shelf:
                 self._records[stream].append(record)
         self.ends[stream] = first + len(batch)
         self.grown.notify_all()
-        return range(first, first + len(batch))
+        return Appended(range(first, first + len(batch)), (at_ms,) * len(batch))

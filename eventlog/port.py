@@ -11,8 +11,8 @@ Errors, each answering "retry, hold or refuse?":
     └── LogUnfit         settings that would lose facts: refuse to start, the message says what to mend
 """
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol, Self
 
 from schemas.streams import Entry, Record
 
@@ -54,6 +54,23 @@ class LogUnfit(LogError):
     """The log's settings would lose facts; the message says what to mend."""
 
 
+class Appended(tuple[int, ...]):  # noqa: SLOT001 (Python gives a tuple of any length no slots)
+    """The positions of an append, rising; `at_ms` holds for each the log's own time, as `Record.at_ms` will say it."""
+
+    at_ms: Sequence[int]
+
+    def __new__(cls, positions: Iterable[int], at_ms: Sequence[int]) -> Self:
+        """As many times as positions."""
+        made = super().__new__(cls, positions)
+        assert len(made) == len(at_ms), "an append has a time for each position"
+        made.at_ms = at_ms
+        return made
+
+
+NOTHING_APPENDED: Final = Appended((), ())
+"""What an append of no entries returns."""
+
+
 class EventLog(Protocol):
     """Totally ordered streams of records, durable before they are acknowledged.
 
@@ -61,8 +78,8 @@ class EventLog(Protocol):
     every method raises `LogUnavailable`.
     """
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
-        """Write the batch in order and return its positions, rising; when it returns, the batch survives a crash and a power cut.
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
+        """Write the batch in order and return its positions and times; then the batch survives a crash and a power cut.
 
         Other writers' records may stand between. Raises AppendNotDone, AppendAmbiguous, EntryTooLarge or LogUnavailable (nothing
         written). An append error says nothing about later appends: the caller goes back to its mark.

@@ -17,7 +17,7 @@ import apsw
 
 from eventlog import sqlite_errors, sqlite_file
 from eventlog.admission import refuse_unfit_batch, refuse_unfit_fetch, refuse_unfit_read, refuse_unknown_stream
-from eventlog.port import READ_COUNT_MAX, AppendNotDone, LogError, LogRegressed, LogUnavailable
+from eventlog.port import NOTHING_APPENDED, READ_COUNT_MAX, Appended, AppendNotDone, LogError, LogRegressed, LogUnavailable
 from eventlog.sqlite_watch import CommitWatch
 from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Headers, Record
 
@@ -80,12 +80,12 @@ class SqliteLog:
         """
         return SqliteLog(sqlite_file.prepare(data_dir, vfs=vfs), clock_ms, vfs=vfs)
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         """See `EventLog.append`."""
         self._refuse_closed()
         refuse_unfit_batch(stream, batch)
         if not batch:
-            return ()
+            return NOTHING_APPENDED
         with self._turn_to_write() as connection:
             positions = self._write(connection, stream, batch)
         self._watch.announce(stream)
@@ -133,7 +133,7 @@ class SqliteLog:
             for _ in range(READERS_MAX):
                 self._read_turns.release()
 
-    def _write(self, connection: apsw.Connection, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def _write(self, connection: apsw.Connection, stream: str, batch: Sequence[Entry]) -> Appended:
         sql = _SQL[stream]
         packed = [(entry.key, _pack(entry.headers), entry.value) for entry in batch]
         try:
@@ -149,7 +149,7 @@ class SqliteLog:
             raise sqlite_errors.not_done(error) from error
         except apsw.Error as error:
             raise sqlite_errors.ambiguous(error) from error
-        return range(first, first + len(batch))
+        return Appended(range(first, first + len(batch)), (at_ms,) * len(batch))
 
     def _page(self, stream: str, start: int, limit: int) -> Sequence[Record]:
         with self._turn_to_read() as connection:

@@ -11,6 +11,7 @@ A receipt means durable. Errors, each answering "retry, hold or refuse?":
 """
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -146,11 +147,12 @@ class Publisher:
         """Append a batch and add its receipts. What is raised carries those of the batches before it."""
         done = [receipts[number] for number in sorted(receipts)]
         first = batch.messages[0].attributes
+        said_at = functools.cache(from_ms)  # a batch has one time or a few
         stream, named = inbound(first.mode), f"{first.tenant}/{first.key}"
         if len(batch.messages) > 1:
             named += f" and {len(batch.messages) - 1:,} more"
         try:
-            positions = self._log.append(stream, batch.entries)
+            appended = self._log.append(stream, batch.entries)
         except AppendAmbiguous as exc:
             raise PublishUnknown(
                 f"it is not known whether {named} was written to {stream} ({exc}); publishing again with the same key is safe",
@@ -161,16 +163,8 @@ class Publisher:
         except EntryTooLarge as exc:
             refusal = MessageUnreadable("too_large", str(exc), tenant=first.tenant, key=first.key)
             raise PublishRefused(refusal, done) from exc
-        try:
-            records = self._log.fetch(stream, positions)
-        except LogUnavailable as exc:
-            raise PublishUnknown(
-                f"{named} was written to {stream} but could not be read back ({exc}); publishing again with the same key is safe",
-                done,
-            ) from exc
-        for number, message, record in zip(batch.numbers, batch.messages, records, strict=True):
-            assert record.value == message.payload, "the log returned other bytes than it was given"
-            receipts[number] = _receipt(message, position=record.position, received_ms=record.at_ms)
+        for number, message, position, at_ms in zip(batch.numbers, batch.messages, appended, appended.at_ms, strict=True):
+            receipts[number] = _receipt(message, position=position, received_at=said_at(at_ms))
 
 
 class _Batch:
@@ -192,7 +186,7 @@ class _Batch:
         return len(self.entries) >= BATCH_COUNT_MAX or self._size_bytes >= BATCH_BYTES_MAX
 
 
-def _receipt(message: Message, *, position: int, received_ms: int) -> Receipt:
+def _receipt(message: Message, *, position: int, received_at: str) -> Receipt:
     attributes, payload = message
     return Receipt(
         tenant=attributes.tenant,
@@ -200,5 +194,5 @@ def _receipt(message: Message, *, position: int, received_ms: int) -> Receipt:
         mode=attributes.mode,
         position=position,
         sha256=hashlib.sha256(payload).hexdigest(),
-        received_at=from_ms(received_ms),
+        received_at=received_at,
     )

@@ -4,6 +4,7 @@ CloudEvents 1.0, Kafka protocol binding, binary mode (INTERFACES section 2): the
 client can write these headers, so every one of them is looked at as if it came from a stranger.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -22,13 +23,30 @@ HEADERS_BYTES_MAX: Final = 64 * 1024
 HEADERS_COUNT_MAX: Final = 100
 """Most headers of one record: ours are at most 19, tracing adds a few; beyond is a mistake or an attack."""
 
+SOURCES_COUNT_MAX: Final = 1_024
+"""Tenants whose source is remembered: more than publish through one process at a time."""
+
 _OPTIONAL_MOMENTS: Final = {"eta": "eta", "notbefore": "not_before", "notafter": "not_after", "occurredat": "occurred_at"}
 _OPTIONAL_NAMES: Final = {"replaces": "replaces", "corrects": "corrects"}
 _REQUIRED: Final = ("specversion", "id", "source", "type", "tenant", "kind")
+_NEEDED: Final = frozenset(_REQUIRED)
 _KNOWN: Final = frozenset(
     {*_REQUIRED, "time", "subject", "channel", "function", "keys", "inland", *_OPTIONAL_NAMES, *_OPTIONAL_MOMENTS}
 )
+_FIELDS: Final = {
+    "id": "key",
+    "content-type": "content_type",
+    **{name: name for name in ("tenant", "kind", "channel", "function")},
+    **_OPTIONAL_NAMES,
+    **_OPTIONAL_MOMENTS,
+}
+"""The field of `Attributes` that a header says as it stands; `ce_keys` and `ce_inland` are read first."""
 _EXTENSION: Final = re.compile(r"ce_[a-z0-9]+")
+_OURS: Final = {**{f"ce_{name}": name for name in _KNOWN}, "content-type": "content-type"}
+"""Our headers as our own publisher names them."""
+
+_keys_text: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder at each call, 3 of the 16 us that the headers of a message took."""
 
 
 def to_headers(attributes: Attributes, published_at: datetime) -> Headers:
@@ -39,7 +57,7 @@ def to_headers(attributes: Attributes, published_at: datetime) -> Headers:
     texts = {
         "ce_specversion": "1.0",
         "ce_id": attributes.key,
-        "ce_source": f"/providers/{quote(attributes.tenant, safe='')}",
+        "ce_source": _source_of(attributes.tenant),
         "ce_type": TYPE,
         "ce_time": _text_of(published_at),
         "ce_subject": attributes.document,
@@ -48,7 +66,7 @@ def to_headers(attributes: Attributes, published_at: datetime) -> Headers:
         "ce_kind": attributes.kind,
         "ce_channel": attributes.channel,
         "ce_function": attributes.function,
-        "ce_keys": json.dumps(attributes.keys, ensure_ascii=False, separators=(",", ":")),
+        "ce_keys": _keys_text(attributes.keys),
         "ce_inland": "true" if attributes.inland else "false",
     }
     for header, field in _OPTIONAL_NAMES.items():
@@ -59,8 +77,9 @@ def to_headers(attributes: Attributes, published_at: datetime) -> Headers:
         moment: datetime | None = getattr(attributes, field)
         if moment is not None:
             texts[f"ce_{header}"] = _text_of(moment)
-    headers = tuple((name, text.encode()) for name, text in texts.items())
-    _refuse_too_large(headers, _refuser(attributes.tenant, attributes.key))
+    headers = tuple([(name, text.encode()) for name, text in texts.items()])
+    if _size_bytes(headers) > HEADERS_BYTES_MAX:
+        _refuse_too_large(headers, _refuser(attributes))
     return headers
 
 
@@ -70,11 +89,13 @@ def attributes_of(record: Record, mode: str) -> Attributes:
     An extension that is not ours is passed over, as CloudEvents asks; a `ce_` name that no extension can have (`ce_not_before`)
     is refused, since it is one of ours misspelt and its meaning would be lost.
     """
-    refuse = _refuser(_shown(record, "ce_tenant"), _shown(record, "ce_id"))
-    _refuse_too_large(record.headers, refuse)
-    said = _texts(record, refuse)
-    missing = [f"ce_{name}" for name in _REQUIRED if name not in said]
-    if missing:
+    refuse = _refuser(record)
+    said = _plain_texts(record.headers)
+    if said is None:
+        _refuse_too_large(record.headers, refuse)
+        said = _texts(record, refuse)
+    if not said.keys() >= _NEEDED:
+        missing = [f"ce_{name}" for name in _REQUIRED if name not in said]
         raise refuse(
             "header_missing",
             f"the headers {', '.join(missing)} are missing; publish in CloudEvents binary mode, with all of them",
@@ -83,7 +104,7 @@ def attributes_of(record: Record, mode: str) -> Attributes:
         raise refuse("specversion_unknown", f"ce_specversion is {said['specversion'][:20]!r}; publish with CloudEvents 1.0")
     if said["type"] != TYPE:
         raise refuse("type_unknown", f"ce_type is {said['type'][:80]!r}; the type of a message to publish is {TYPE}")
-    if not said["source"].startswith("/providers/") or said["tenant"] not in _tenants_of(said["source"]):
+    if said["source"] != f"/providers/{said['tenant']}" and not _names(said["source"], said["tenant"]):
         raise refuse(
             "source_disagrees",
             f"ce_source is {said['source'][:80]!r} and ce_tenant {said['tenant'][:80]!r}; the source is /providers/TENANT",
@@ -101,13 +122,8 @@ def attributes_of(record: Record, mode: str) -> Attributes:
 
 def _fields(said: dict[str, str], mode: str, refuse: Callable[[str, str], MessageUnreadable]) -> dict[str, Any]:
     """Name the headers' texts as `Attributes` does; those that were left out keep their defaults."""
-    fields: dict[str, Any] = {"mode": mode, "key": said["id"], "tenant": said["tenant"], "kind": said["kind"]}
-    for header, field in {"channel": "channel", "function": "function", "content-type": "content_type"}.items():
-        if header in said:
-            fields[field] = said[header]
-    for header, field in {**_OPTIONAL_NAMES, **_OPTIONAL_MOMENTS}.items():
-        if header in said:
-            fields[field] = said[header]
+    fields: dict[str, Any] = {_FIELDS[header]: text for header, text in said.items() if header in _FIELDS}
+    fields["mode"] = mode
     if "inland" in said:
         if said["inland"] not in ("true", "false"):
             raise refuse("inland_unreadable", f"ce_inland is {said['inland'][:20]!r}; write true or false")
@@ -151,10 +167,31 @@ def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> d
     return said
 
 
+def _plain_texts(headers: Headers) -> dict[str, str] | None:
+    """Read headers that look as our own publisher's do: what `_texts` returns, in a fifth of its time; None for all others."""
+    said: dict[str, str] = {}
+    size_bytes = 0
+    try:
+        for name, value in headers:
+            ours = _OURS[name]
+            said[ours] = value.decode("utf-8")
+            size_bytes += len(name) + len(value)
+    except (KeyError, AttributeError, UnicodeDecodeError):  # another's header; one without a value; one that is not text
+        return None
+    return said if len(said) == len(headers) and size_bytes <= HEADERS_BYTES_MAX else None
+
+
+def _size_bytes(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    size_bytes = 0
+    for name, value in headers:  # a loop: half the time of a generator, and each message pays it
+        size_bytes += (len(name) if name.isascii() else len(name.encode("utf-8", "replace"))) + len(value or b"")
+    return size_bytes
+
+
 def _refuse_too_large(headers: Sequence[tuple[str, bytes | None]], refuse: Callable[[str, str], MessageUnreadable]) -> None:
     if len(headers) > HEADERS_COUNT_MAX:
         raise refuse("headers_too_many", f"the record has {len(headers):,} headers and the limit is {HEADERS_COUNT_MAX}")
-    size_bytes = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in headers)
+    size_bytes = _size_bytes(headers)
     if size_bytes > HEADERS_BYTES_MAX:
         raise refuse(
             "headers_too_large",
@@ -162,10 +199,15 @@ def _refuse_too_large(headers: Sequence[tuple[str, bytes | None]], refuse: Calla
         )
 
 
-def _tenants_of(source: str) -> tuple[str, str]:
-    """The tenant that a source names, as it stands and with its percent-encoding undone: clients write either."""
+@functools.lru_cache(SOURCES_COUNT_MAX)
+def _source_of(tenant: str) -> str:
+    return f"/providers/{quote(tenant, safe='')}"
+
+
+def _names(source: str, tenant: str) -> bool:
+    """Whether a source names the tenant, as it stands or with its percent-encoding undone: clients write either."""
     plain = source.removeprefix("/providers/")
-    return plain, unquote(plain, errors="replace")
+    return plain != source and tenant in (plain, unquote(plain, errors="replace"))
 
 
 def _is_moment(text: str) -> bool:
@@ -188,10 +230,12 @@ def _shown(record: Record, name: str) -> str:
     return (record.header(name) or b"").decode("utf-8", "replace")
 
 
-def _refuser(tenant: str, key: str) -> Callable[[str, str], MessageUnreadable]:
-    """Make what turns a code and a sentence into the refusal of this message."""
+def _refuser(of: Record | Attributes) -> Callable[[str, str], MessageUnreadable]:
+    """Make what turns a code and a sentence into the refusal of this message; its name is looked for when it is refused."""
 
     def refuse(code: str, sentence: str) -> MessageUnreadable:
-        return MessageUnreadable(code, sentence, tenant=tenant, key=key)
+        if isinstance(of, Attributes):
+            return MessageUnreadable(code, sentence, tenant=of.tenant, key=of.key)
+        return MessageUnreadable(code, sentence, tenant=_shown(of, "ce_tenant"), key=_shown(of, "ce_id"))
 
     return refuse

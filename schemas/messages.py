@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _json
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import (
@@ -146,17 +147,18 @@ class Attributes(BaseModel):
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
-        unknown = sorted(set(self.keys) - KEY_ROLES)
-        if unknown:
+        if not self.keys.keys() <= KEY_ROLES:
+            unknown = sorted(set(self.keys) - KEY_ROLES)
             shown = ", ".join(role[:KEY_CHARS_MAX] for role in unknown[:3])
             raise ValueError(f"keys name unknown roles {_writable(shown)}; known are {', '.join(sorted(KEY_ROLES))}")
         if sum(map(len, self.keys.values())) > KEYS_COUNT_MAX:
             raise ValueError(f"keys list more than {KEYS_COUNT_MAX} documents; split the message")
-        own = self.keys.get(OWN_KEY[self.kind], [])
-        if OWN_KEY[self.kind] != "id" and len(own) == 0:
-            raise ValueError(f"a {self.kind} needs its own document key in keys.{OWN_KEY[self.kind]}")
-        if OWN_KEY[self.kind] != "id" and len(own) > 1:
-            raise ValueError(f"a {self.kind} has one own document key, keys.{OWN_KEY[self.kind]} lists {len(own)}")
+        role = OWN_KEY[self.kind]
+        own_count = len(self.keys.get(role, ()))
+        if role != "id" and own_count == 0:
+            raise ValueError(f"a {self.kind} needs its own document key in keys.{role}")
+        if role != "id" and own_count > 1:
+            raise ValueError(f"a {self.kind} has one own document key, keys.{role} lists {own_count}")
         if self.replaces and self.corrects:
             raise ValueError("a message either replaces or corrects another, not both")
         if self.key in (self.replaces, self.corrects):
@@ -171,8 +173,20 @@ class Attributes(BaseModel):
 
     def canonical_sha256(self) -> str:
         """Hash of all attributes but the publishing time: same key and another hash is a conflict (R10)."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def canonical_json(self) -> str:
+        """All attributes as JSON: names sorted, ASCII, no blanks. It never changes for what is in a log already (R10)."""
+        if self.eta or self.not_before or self.not_after or self.occurred_at:
+            return _sorted_json(self.model_dump(mode="json"))
+        # Written out for the many messages without times: 3 us in place of 11, at intake of each message.
+        listed = ",".join([f"{_json(role)}:[{','.join(map(_json, self.keys[role]))}]" for role in sorted(self.keys)])
+        return (
+            f'{{"channel":"{self.channel}","content_type":{_json(self.content_type)},"corrects":{_json_or_null(self.corrects)},'
+            f'"eta":null,"function":"{self.function}","inland":{"true" if self.inland else "false"},"key":{_json(self.key)},'
+            f'"keys":{{{listed}}},"kind":"{self.kind}","mode":"{self.mode}","not_after":null,"not_before":null,'
+            f'"occurred_at":null,"replaces":{_json_or_null(self.replaces)},"tenant":{_json(self.tenant)}}}'
+        )
 
 
 class PublishLine(Attributes):
@@ -274,7 +288,9 @@ def refusal(attributes: Attributes, *, received_ms: int) -> tuple[str, str] | No
 def strict_json(text: str) -> Any:
     """Read JSON that a stranger wrote. Raises ValueError, also for a name that stands twice in one object and for depth."""
     try:
-        return json.loads(text, object_pairs_hook=_once_each)
+        if text.startswith("\ufeff"):
+            json.loads(text)  # refuses it, in its own words
+        return _strict_decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -307,6 +323,15 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return made
+
+
+_strict_decode: Final = json.JSONDecoder(object_pairs_hook=_once_each).decode
+_sorted_json: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Made once: `json.loads` and `json.dumps` with settings make a decoder or encoder at each call, some 3 us."""
+
+
+def _json_or_null(text: str | None) -> str:
+    return "null" if text is None else _json(text)
 
 
 def _writable(text: str) -> str:

@@ -128,6 +128,11 @@ class KafkaCluster:
         """The addresses of all nodes, with commas between."""
         return ",".join(f"127.0.0.1:{node.port}" for node in self._nodes.values())
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The brokers' process ids, of those that run."""
+        return tuple(node.pid for node in self._nodes.values() if node.keeper is not None)
+
     def start(self) -> None:
         """Format and start every node, and wait until all of them serve."""
         try:

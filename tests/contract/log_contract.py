@@ -82,6 +82,13 @@ class LogContract(ABC):
         assert ([0, 1], [2]) == (first, second)
         assert [(0, b"a"), (1, b"b"), (2, b"c")] == [(record.position, record.value) for record in read_all(log, HIGHWAY)]
 
+    def test_an_append_tells_the_time_that_its_records_carry(self, log: EventLog) -> None:
+        """A receipt carries the log's own time, and nothing need be read back for it."""
+        appended = [log.append(HIGHWAY, entries(b"a", b"b")), log.append(HIGHWAY, entries(b"c"))]
+        told = [(position, at_ms) for each in appended for position, at_ms in zip(each, each.at_ms, strict=True)]
+        assert [(record.position, record.at_ms) for record in read_all(log, HIGHWAY)] == told
+        assert ((), ()) == (log.append(HIGHWAY, []), log.append(HIGHWAY, []).at_ms)
+
     def test_each_stream_counts_by_itself(self, log: EventLog) -> None:
         """A stream is one order of its own."""
         log.append(HIGHWAY, entries(b"a", b"b"))

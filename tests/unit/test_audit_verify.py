@@ -9,6 +9,7 @@ import pytest
 
 from audit.verify import Report, verify
 from eventlog.memory import MemoryLog
+from eventlog.port import Appended
 from lane.policy import Policy
 from schemas.codec import encode
 from schemas.facts import (
@@ -38,7 +39,7 @@ class Altered:
         records = list(log.read(stream, 0, 10_000, 0.0))
         self._records = change(records)
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         raise AssertionError(f"an auditor writes nothing, least of all {batch} to {stream}")
 
     def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from console.driver import Driver
 from eventlog.lane_lock import LaneLocks
 from eventlog.memory import Fault, MemoryLog
-from eventlog.port import AppendNotDone, EntryTooLarge, EventLog, LogUnavailable
+from eventlog.port import Appended, AppendNotDone, EntryTooLarge, EventLog, LogUnavailable
 from gateway.port import GatewayUnavailable, Page, StatusReply, TransportReply
 from lane.view import DeskView
 from schemas.codec import Codec
@@ -79,7 +79,7 @@ class BrokenLog(MemoryLog):
 
     error: Exception = FaultOfOurs("append")
 
-    def append(self, stream: str, batch: Sequence[Entry]) -> Sequence[int]:
+    def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         raise self.error
 
 

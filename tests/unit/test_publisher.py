@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from eventlog.memory import Fault, MemoryLog
-from eventlog.port import BATCH_COUNT_MAX, ENTRY_BYTES_MAX, LogUnavailable
+from eventlog.port import BATCH_COUNT_MAX, ENTRY_BYTES_MAX
 from lane.state import Verdict
 from producers import publisher as publishing
 from producers.bulletins import BULLETIN_BYTES_MAX, BulletinRefused, add_bulletin
@@ -125,19 +125,6 @@ def test_an_error_in_a_later_batch_keeps_the_receipts_of_the_earlier_ones() -> N
     with pytest.raises(PublishUnknown, match="acme/k2 and 1 more") as caught:
         _publisher(_log([None, Fault.ANSWER_LOST])).publish_many(messages)
     assert ["k1"] == [receipt.key for receipt in caught.value.receipts]
-
-
-class _Unreadable(MemoryLog):
-    """A log that is gone right after it wrote."""
-
-    def fetch(self, stream: str, positions: Sequence[int]) -> Sequence[Record]:  # noqa: ARG002  the port's names
-        raise LogUnavailable("the log went away")
-
-
-def test_a_receipt_that_cannot_be_timed_is_not_given() -> None:
-    """A receipt carries the log's time; without it the caller publishes again, which is safe."""
-    with pytest.raises(PublishUnknown, match=r"could not be read back.*publishing again with the same key is safe"):
-        Publisher(_Unreadable(lambda: NOON_MS), clock_ms=lambda: NOON_MS).publish(_attributes("k1"), b"x")
 
 
 def test_a_message_that_cannot_be_taken_stops_the_call_behind_what_was_good() -> None:

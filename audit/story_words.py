@@ -7,6 +7,7 @@ from schemas.facts import (
     ComponentOverridden,
     Fact,
     GraceElapsed,
+    HorizonMoved,
     LaneTaken,
     MessageFiled,
     MessageReceived,
@@ -60,6 +61,8 @@ def about(fact: Fact, message: Message) -> tuple[list[str], str]:
             return [f"a person is needed: {fact.reason}"], ""
         case GraceElapsed() if number in fact.messages:
             return ["the wait for a predecessor that was never seen is over"], ""
+        case HorizonMoved() if number in fact.messages:
+            return ["it finished a horizon ago and leaves the fold; the log keeps all that is told here"], ""
         case SettlingElapsed() if number in fact.messages:
             return ["its settling time is over: it counts as on file while answers are late"], ""
         case MessageReceived() if message.tenant == fact.tenant and message.key in (fact.replaces, fact.corrects):

@@ -31,6 +31,7 @@ SILENCES: Final = ("unavailable", "not_processing", "partial", "delayed")
 
 MISSING_CODES: Final = ("E1", "E2", "E3", "E4", "E5", "E6", "E8", "NOF")
 RESUBMISSIONS_MAX: Final = 3
+HORIZON_MS: Final = 120 * 86_400_000
 
 
 @dataclass(slots=True)
@@ -121,6 +122,10 @@ class Gate:
     def provisional(self, channel: str, tenant: str) -> bool:
         """Whether *transmitted plus settling time* counts as on file now (R23)."""
         return self.policy.get("settling_ms", 0) is not None and self.answers_are_late(channel, tenant)
+
+    def horizon_ms(self) -> int:
+        """How long ago a message must have finished to leave the fold (R58)."""
+        return int(self.policy.get("horizon_ms", HORIZON_MS))
 
     def sends_without_missing(self) -> bool:
         """Whether the policy sends what lacks a named predecessor at once (R22)."""

@@ -22,6 +22,7 @@ from schemas.facts import (
     ComponentOverridden,
     Fact,
     GraceElapsed,
+    HorizonMoved,
     LaneReleased,
     LaneTaken,
     MessageFiled,
@@ -92,6 +93,7 @@ class LaneCheck:
     def take(self, position: int, fact: Fact) -> None:
         """Check one fact, and let it take effect."""
         self.gate.now_ms = max(self.gate.now_ms, fact.at_ms)
+        self.ledger.at_ms = fact.at_ms
         match fact:
             case MessageReceived() | MessageRefused():
                 if self.marks.continues(fact.source):
@@ -304,6 +306,10 @@ class LaneCheck:
             case GraceElapsed():
                 for letter in self._letters(fact.messages):
                     letter.grace = True
+            case HorizonMoved():
+                if fact.before_ms <= fact.at_ms - self.gate.horizon_ms():
+                    for number in fact.messages:
+                        self.ledger.leave(number, before_ms=fact.before_ms)
             case SettlingElapsed():
                 for letter in self._letters(fact.messages):
                     self.ledger.settle_in(letter)

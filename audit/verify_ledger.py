@@ -40,6 +40,7 @@ class Ledger:
     """All messages and documents of one lane."""
 
     def __init__(self) -> None:
+        self.at_ms = 0  # the clock of the fact that is being told
         self.letters: dict[int, Letter] = {}
         self.by_key: dict[tuple[str, str], tuple[Letter, str, str]] = {}
         self.again: dict[int, int] = {}
@@ -78,7 +79,7 @@ class Ledger:
         name = fact.corrects or fact.replaces
         target = self.by_key.get((fact.tenant, name)) if name else None
         if target is not None:
-            _take_place(letter, target[0], corrects=fact.corrects is not None)
+            _take_place(letter, target[0], corrects=fact.corrects is not None, at_ms=self.at_ms)
         self.letters[position] = letter
         self.by_key[fact.tenant, fact.key] = (letter, fact.sha256, fact.attributes_sha256)
         letter.paper.letters.append(letter)
@@ -97,7 +98,7 @@ class Ledger:
             letter.grant = outcome.grant
             letter.went = outcome.grant if letter.went == NEVER else letter.went
         if NEVER < letter.unasked < outcome.grant:  # it was granted after the answer that it got: that one was void
-            letter.turn("waits")
+            letter.turn("waits", at_ms=self.at_ms)
             letter.doubt()
         letter.unasked = NEVER
         if outcome.grant <= letter.put_back:
@@ -105,7 +106,7 @@ class Ledger:
         letter.again = False
         beaten = letter.state in ("withdrawn", "replaced", "filed") and outcome.grant < letter.acts[-1]
         if letter.state == "waits" or beaten:
-            letter.turn(becomes)
+            letter.turn(becomes, at_ms=self.at_ms)
             letter.touched |= outcome.result in results or (late and outcome.grant != letter.intended)
 
     def answer(self, position: int, letter: Letter, given: AnswerGiven, *, may_go_again: bool) -> None:
@@ -128,7 +129,7 @@ class Ledger:
         if given.outcome in ("captured", "rejected", "duplicate"):
             self._judge(letter, given.outcome, may_go_again=False, first=True)
         elif given.known and letter.state != "sent":
-            letter.turn("sent")
+            letter.turn("sent", at_ms=self.at_ms)
             letter.touched = True
         elif not given.known and letter.state != "sent":
             letter.back()
@@ -146,7 +147,7 @@ class Ledger:
             letter.doubt(position)
         else:
             letter.acts = (position,)
-            letter.turn("withdrawn")
+            letter.turn("withdrawn", at_ms=self.at_ms)
 
     def file(self, position: int, fact: MessageFiled, *, flying: bool) -> None:
         """A clerk filed it by hand (R34)."""
@@ -157,7 +158,7 @@ class Ledger:
             letter.doubt(position)
             return
         letter.acts = (position,)
-        letter.turn("filed")
+        letter.turn("filed", at_ms=self.at_ms)
         letter.paper.put_on_file(letter, grant=position)
 
     def settle(self, position: int, fact: MessageSettled, *, flying: bool) -> None:
@@ -178,7 +179,7 @@ class Ledger:
             letter.back()
             letter.paper.take_off_file(letter)
         else:
-            letter.turn(fact.to)
+            letter.turn(fact.to, at_ms=self.at_ms)
             if fact.to == "captured":
                 letter.paper.put_on_file(letter, grant=max(letter.intended, letter.position))
 
@@ -197,10 +198,21 @@ class Ledger:
         letter.back()
         letter.paper.take_off_file(letter)
 
+    def leave(self, number: int, *, before_ms: int) -> None:
+        """A finished message leaves, and its key may be published anew (R58): unless it is not finished here, or something
+        unfinished may lean on what it put on file. What it put on file is remembered here all the same."""
+        letter = self.letters.get(number)
+        if letter is None or not (letter.unsure or (letter.finished() and letter.turned_ms < before_ms)):
+            return
+        paper = letter.paper
+        latest = bool(paper.filings) and paper.filings[-1][1] is letter
+        if not (latest and (paper.busy() or any(namer.busy() for namer in paper.namers))):
+            self.by_key.pop((letter.tenant, letter.key), None)
+
     def _judge(self, letter: Letter, outcome: AnswerOutcome, *, may_go_again: bool, first: bool) -> None:
         match outcome:
             case "captured" if letter.state not in ("captured", "filed", "rejected"):
-                letter.turn("captured")
+                letter.turn("captured", at_ms=self.at_ms)
                 letter.paper.put_on_file(letter, grant=letter.intended)
             case "rejected" if letter.state in UNSETTLED | {"refused", "foreign"}:
                 if may_go_again and letter.function != "cancel":
@@ -210,9 +222,9 @@ class Ledger:
                     letter.attempts = 0
                     letter.back()
                 else:
-                    letter.turn("rejected")
+                    letter.turn("rejected", at_ms=self.at_ms)
             case "duplicate" if letter.state in UNSETTLED:
-                letter.turn("foreign" if first else "unknown")
+                letter.turn("foreign" if first else "unknown", at_ms=self.at_ms)
                 if first and letter.function != "cancel":
                     letter.paper.put_on_file(letter, grant=letter.intended)
             case _:
@@ -227,7 +239,7 @@ class Ledger:
         return letter if letter is not None and basis in letter.acts else None
 
 
-def _take_place(letter: Letter, target: Letter, *, corrects: bool) -> None:
+def _take_place(letter: Letter, target: Letter, *, corrects: bool, at_ms: int) -> None:
     """R13, R15: a correction or a replacement takes the place of the message that it names, if that may still be."""
     if corrects and target.state in {"waits"} | ASIDE and not target.corrected:
         letter.place = target.place
@@ -235,6 +247,6 @@ def _take_place(letter: Letter, target: Letter, *, corrects: bool) -> None:
     elif not corrects and target.paper is letter.paper and target.state in {"waits"} | ASIDE and not target.touched:
         letter.place = target.place
         target.acts = (*target.acts, letter.position)
-        target.turn("replaced")
+        target.turn("replaced", at_ms=at_ms)
         if target.open():
             target.doubt()

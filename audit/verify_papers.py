@@ -13,6 +13,7 @@ STATES: Final = (
 )  # fmt: skip
 UNSETTLED: Final = frozenset({"waits", "sent", "unknown"})
 ASIDE: Final = frozenset({"rejected", "refused", "foreign"})
+FINISHED: Final = frozenset({"captured", "filed", "withdrawn", "replaced"})
 ON_THE_WIRE: Final = frozenset({"sent", "unknown"})
 NEVER: Final = -1
 
@@ -60,6 +61,10 @@ class Paper:
                 return letter
         return None
 
+    def busy(self) -> bool:
+        """Whether a message of it is not finished."""
+        return any(not letter.finished() for letter in self.letters)
+
     def settled(self) -> bool:
         """Whether a message of it was transmitted and its settling time has passed (R23)."""
         return any(letter.settled for letter in self.letters)
@@ -84,7 +89,7 @@ class Letter:
     __slots__ = (
         "acts", "again", "attempts", "channel", "concluded", "corrected", "function", "grace", "grant", "intended", "key", "kind",
         "listed", "paper", "place", "plain", "position", "put_back", "related", "resubmissions", "settled", "state",
-        "submission", "tenant", "touched", "unasked", "unsure", "went",
+        "submission", "tenant", "touched", "turned_ms", "unasked", "unsure", "went",
     )  # fmt: skip
 
     def __init__(self, position: int, fact: MessageReceived, paper: Paper) -> None:
@@ -97,6 +102,7 @@ class Letter:
         self.listed: tuple[Paper, ...] = ()
         self.related: tuple[Paper, ...] = ()
         self.state = "waits"
+        self.turned_ms = 0
         self.intended = NEVER  # the last intent of the epoch in force that names it
         self.concluded = NEVER  # the last grant with an outcome
         self.grant = NEVER  # the last grant that touched the wire
@@ -116,9 +122,10 @@ class Letter:
     def __str__(self) -> str:
         return f"{self.paper} ({self.tenant}/{self.key})"
 
-    def turn(self, state: str) -> None:
-        """Come into another state."""
+    def turn(self, state: str, *, at_ms: int = 0) -> None:
+        """Come into another state; `at_ms` counts where that is its last one."""
         self.state = state
+        self.turned_ms = at_ms
         self.settled = False
 
     def back(self) -> None:
@@ -135,6 +142,10 @@ class Letter:
     def open(self) -> bool:
         """Whether an intent names it that has no outcome: it may be in flight, or have been when its holder went."""
         return self.intended > self.concluded
+
+    def finished(self) -> bool:
+        """Whether nothing more is expected of it."""
+        return self.state in FINISHED or (self.state in ASIDE and self.corrected)
 
     def on_the_wire(self) -> bool:
         """Whether it went and nobody knows yet what became of it."""

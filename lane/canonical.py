@@ -49,6 +49,7 @@ def canonical(state: LaneState) -> bytes:
         ],
         "counts": state.counts,
         "refused": state.refused,
+        "forgotten": state.forgotten,
     }
     return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -75,6 +76,7 @@ def _document(doc: Document) -> Json:
         "queue": [message.position for message in doc.queue],
         "aside": [message.position for message in doc.aside],
         "filings": [message.position for message in doc.filings],
+        "gone": [message.position for message in doc.gone],
         "namers": [str(namer) for namer in doc.namers],
     }
 

@@ -5,20 +5,23 @@ What ends by time ends by a fact that is void before its time (R6); the runner a
 
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from lane.acts import grace_due_ms
 from lane.gate import holding, outbound_bad
+from lane.horizon import horizon_due
 from lane.state import LaneState, Message
-from schemas.facts import MEMBERS_COUNT_MAX, GraceElapsed, SettlingElapsed, WindowEnded
+from schemas.facts import MEMBERS_COUNT_MAX, GraceElapsed, HorizonMoved, SettlingElapsed, WindowEnded
+
+DueFact: TypeAlias = WindowEnded | GraceElapsed | SettlingElapsed | HorizonMoved
 
 QUESTIONS_COUNT_MAX: Final = 64
 """Most status queries asked at once: a question costs CBSA as much as a message."""
 
 
-def due_facts(state: LaneState, *, at_ms: int) -> list[WindowEnded | GraceElapsed | SettlingElapsed]:
-    """The facts that are not void any more at that time: ended windows, graces, settling."""
-    facts: list[WindowEnded | GraceElapsed | SettlingElapsed] = []
+def due_facts(state: LaneState, *, at_ms: int) -> list[DueFact]:
+    """The facts that are not void any more at that time: ended windows, graces, settling, the horizon (R58)."""
+    facts: list[DueFact] = []
     for outage in state.outages.values():
         ends = {scope.ends_ms for _, scope in outage.active() if scope.scheduled and scope.ends_ms is not None}
         facts.extend(WindowEnded(at_ms=at_ms, incident=outage.incident, ends_ms=end) for end in sorted(ends) if end <= at_ms)
@@ -28,6 +31,9 @@ def due_facts(state: LaneState, *, at_ms: int) -> list[WindowEnded | GraceElapse
     settled = tuple(islice(_settled(state, at_ms), MEMBERS_COUNT_MAX))
     if settled:
         facts.append(SettlingElapsed(at_ms=at_ms, messages=settled))
+    horizon = horizon_due(state, at_ms=at_ms)
+    if horizon is not None:
+        facts.append(horizon)
     return facts
 
 

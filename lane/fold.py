@@ -8,6 +8,7 @@ from heapq import heappop
 from typing import Final, assert_never
 
 from lane import acts, gate, grants, identity, outcomes
+from lane.horizon import move_horizon
 from lane.moves import refresh, touch
 from lane.order import late_scopes
 from lane.policy import Policy
@@ -17,6 +18,7 @@ from schemas.facts import (
     CaptureRevoked,
     ComponentOverridden,
     GraceElapsed,
+    HorizonMoved,
     LaneFact,
     LaneReleased,
     LaneTaken,
@@ -110,6 +112,8 @@ def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, .
             return outcomes.need_person(state, position, fact)
         case SettlingElapsed():
             return outcomes.settle_in(state, fact)
+        case HorizonMoved():
+            return move_horizon(state, fact)
         case GraceElapsed():
             return acts.elapse(state, position, fact)
         case MessageWithdrawn():

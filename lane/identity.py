@@ -62,7 +62,7 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
     if left is not None:
         let_go(state, left)
     if message.state == "parked":
-        state.verdicts[fact.source.position] = Verdict("parked", message.remark)
+        state.verdicts[fact.source.position] = Verdict("parked", message.remark, fact.at_ms)
         return (*late, Finding(message.code, message.remark, position))
     return late
 
@@ -70,17 +70,18 @@ def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Fin
 def refuse(state: LaneState, fact: MessageRefused) -> tuple[Finding, ...]:
     """Count a record that can't be taken; it takes no key (R2, R10)."""
     state.refused += 1
-    state.verdicts[fact.source.position] = Verdict("refused", fact.reason)
+    state.verdicts[fact.source.position] = Verdict("refused", fact.reason, fact.at_ms)
     return (Finding("R2", f"refused ({fact.code}): {fact.reason}"),)
 
 
 def _again(state: LaneState, fact: MessageReceived, known: tuple[Message, str, str]) -> tuple[Finding, ...]:
     message, sha256, attributes_sha256 = known
     if (sha256, attributes_sha256) == (fact.sha256, fact.attributes_sha256):
-        verdict = Verdict("duplicate", f"the same message stands at position {message.position}; it is not sent twice")
+        told = f"the same message stands at position {message.position}; it is not sent twice"
+        verdict = Verdict("duplicate", told, fact.at_ms)
     else:
         what = "bytes" if sha256 != fact.sha256 else "attributes"
-        verdict = Verdict("conflict", f"key {fact.key} was published before with other {what}; use a new key")
+        verdict = Verdict("conflict", f"key {fact.key} was published before with other {what}; use a new key", fact.at_ms)
     state.verdicts[fact.source.position] = verdict
     return (Finding("R10", f"{verdict.verdict}: {verdict.reason}", message.position, void=True),)
 
@@ -158,6 +159,7 @@ def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> tu
         message.corrects, target.corrected_by = target, message
         ask_person(state, target, "")
         state.troubled.pop(target.position, None)
+        state.finished.append(target.position)
         return "", target
     if target.doc is not message.doc:
         other = f"it replaces {name}, which is another document ({target.doc})"

@@ -8,10 +8,13 @@ from heapq import heappush
 from typing import Final
 
 from lane.order import ARRIVALS, blocker, earliest_ms, front
-from lane.state import ASIDE, PENDING, Blocker, Channel, Document, LaneState, Message, State
+from lane.state import ASIDE, FINISHED, PENDING, Blocker, Channel, Document, LaneState, Message, State
 
 REACHING: Final = frozenset({"close", "conveyance_arrival", "cargo_arrival"})
 """Kinds of document that wait for others which they do not name themselves, over what others name."""
+
+TAKEN_BACK: Final = frozenset({"withdrawn", "replaced"})
+"""States in which a message speaks for its document no more, whatever was on file."""
 
 NO_DEADLINE: Final = 2**62
 """Sorts after every real deadline."""
@@ -50,6 +53,8 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
     message.remark = remark
     message.code = code
     _keep_queue(message, was, to)
+    if to in FINISHED:
+        state.finished.append(message.position)
     match to:
         case "held":
             channel.held += 1
@@ -207,6 +212,10 @@ def _keep_queue(message: Message, was: State, to: State) -> None:
         doc.aside.remove(message)
     elif was not in ASIDE and to in ASIDE:
         doc.aside.append(message)
+    if was in TAKEN_BACK and to not in TAKEN_BACK:
+        doc.gone.remove(message)
+    elif was not in TAKEN_BACK and to in TAKEN_BACK:
+        doc.gone.append(message)
 
 
 def _enqueue(message: Message) -> None:

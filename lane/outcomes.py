@@ -10,7 +10,7 @@ from lane.gate import outbound_bad, prove, suspect, trust
 from lane.grants import heard
 from lane.moves import ask_person, disturb, let_go, move, refresh, touch
 from lane.order import wanted
-from lane.state import NEVER, Document, Finding, LaneState, Message, State
+from lane.state import FINISHED, NEVER, Document, Finding, LaneState, Message, State
 from schemas.facts import (
     AnswerGiven,
     AnswerOutcome,
@@ -61,6 +61,8 @@ def conclude(state: LaneState, position: int, fact: SendsConcluded) -> tuple[Fin
         message.open = False
         _close_grant(state, message)
         findings.extend(_conclude(state, message, outcome, at_ms=fact.at_ms))
+        if message.state in FINISHED:
+            state.finished.append(message.position)  # its answer was faster, or a person: nothing is in flight any more
     return tuple(findings)
 
 

@@ -75,6 +75,7 @@ class Policy:
     canary_wait_ms: int = 60_000
     resubmissions_max: int = 3
     missing_codes: tuple[str, ...] = ("E1", "E2", "E3", "E4", "E5", "E6", "E8", "NOF")
+    horizon_ms: int = 120 * 86_400_000
     delta_ms: int = 2_000
     tau_ms: int = 10_000
     ttl_ms: int = 3_000

@@ -3,6 +3,7 @@
 Only the fold's own modules write here. Everything is a plain function of the facts so far, but for the marked hints.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -16,6 +17,8 @@ State: TypeAlias = Literal[
 ]
 PENDING: Final[frozenset[State]] = frozenset({"held", "granted", "transmitted", "unknown"})
 """States of a message that still stands in its document's queue (R13)."""
+FINISHED: Final[frozenset[State]] = frozenset({"captured", "filed", "withdrawn", "replaced"})
+"""States of which nothing more is expected (R58); one that stands aside is finished when another message corrects it."""
 ASIDE: Final[frozenset[State]] = frozenset({"parked", "rejected"})
 """States that wait for a person or a correction."""
 
@@ -91,11 +94,12 @@ class Document:
     """What CBSA knows by a key: a queue of messages (R13) and whether it is on file (R12).
 
     `filings`: its captured and filed messages, by grant; the latest says whether it is on file, since `filed_at` (a position).
+    `gone`: its messages that were taken back or replaced.
     `namers`: documents that have named this one at some time; `names` says whether they still do.
     """
 
     __slots__ = (
-        "aside", "filed_at", "filings", "house_bill", "key", "kind", "namers", "on_file", "queue", "settled", "watchers",
+        "aside", "filed_at", "filings", "gone", "house_bill", "key", "kind", "namers", "on_file", "queue", "settled", "watchers",
     )  # fmt: skip
 
     def __init__(self, kind: str, key: str) -> None:
@@ -103,6 +107,7 @@ class Document:
         self.key = key
         self.queue: list[Message] = []
         self.aside: list[Message] = []
+        self.gone: list[Message] = []
         self.on_file = False
         self.settled = False
         self.house_bill = False
@@ -310,10 +315,15 @@ class Verdict(NamedTuple):
 
     verdict: str
     reason: str
+    at_ms: int = 0
 
 
 class LaneState:
-    """Everything that a lane's facts amount to."""
+    """Everything that a lane's facts amount to.
+
+    `finished`: positions in the order in which messages finished; `kept`: those that the horizon passed, with the day at which
+    something still leaned on them; `forgotten`: up to this position of [inbound] verdicts have left (R58).
+    """
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -342,6 +352,9 @@ class LaneState:
         self.asked: dict[int, Message] = {}
         self.late: frozenset[Scope] = frozenset()
         self.timed: list[tuple[int, Message]] = []
+        self.finished: deque[int] = deque()
+        self.kept: deque[tuple[int, int]] = deque()
+        self.forgotten = NEVER
 
     def document(self, kind: str, key: str) -> Document:
         """The document of that own-key namespace: cargo and house bills share `shipment` (R12)."""

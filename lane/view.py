@@ -52,7 +52,9 @@ class LaneView(View[LaneState]):
         return fold.apply(self.state, position, fact)
 
     def verdict_of(self, inbound_position: int) -> Verdict | None:
-        """What became of a record of [inbound]; None while intake has not come to it."""
+        """What became of a record of [inbound]; None while intake has not come to it, and when it lies behind the horizon."""
+        if inbound_position <= self.state.forgotten:
+            return None
         if self.state.marks.get(inbound(self.state.mode), NEVER) < inbound_position:
             return None
         return self.state.verdicts.get(inbound_position, Verdict("accepted", "taken into the lane"))

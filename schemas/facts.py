@@ -294,6 +294,16 @@ class SettlingElapsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HorizonMoved:
+    """These messages finished before `before_ms`, a day's beginning, and leave the fold with their keys and captures (R58);
+    void before that is a horizon ago, and for each that is not finished or that something unfinished still leans on."""
+
+    at_ms: int
+    before_ms: int
+    messages: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageWithdrawn:
     """A person takes a message back before it was sent (R15). `basis`: last effective act on it that the person saw (R5)."""
 
@@ -464,6 +474,7 @@ LaneFact: TypeAlias = (
     | WindowEnded
     | GraceElapsed
     | SettlingElapsed
+    | HorizonMoved
     | MessageWithdrawn
     | MessageFiled
     | MessageSettled

@@ -137,13 +137,13 @@ def test_an_earlier_schema_that_ships_may_hold_a_field_that_was_dropped() -> Non
 
 def test_a_fact_of_a_newer_program_stops_the_reader() -> None:
     """I13: an unknown fact type stops, and the sentence says to install the newer program."""
-    newer = _changed(StillHere, name="HorizonMoved")
+    newer = _changed(StillHere, name="TideTurned")
     value = _written_by(newer, {"at_ms": 1, "epoch": 1})
     codec = Codec()
     with pytest.raises(UnknownFact, match="stop: a newer program wrote this log; install it"):
         codec.decode(value)
     codec.learn(_schema_records([newer]))
-    with pytest.raises(UnknownFact, match="the fact HorizonMoved, which this program doesn't know; stop"):
+    with pytest.raises(UnknownFact, match="the fact TideTurned, which this program doesn't know; stop"):
         codec.decode(value)
 
 

@@ -34,14 +34,14 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-LATER = {58}
+LATER: set[int] = set()
 """Rules of later issues: the docs say that they are not built yet."""
 
 WRITERS = {
     "intake": ["consumers/intake.py"],
     "availability": ["consumers/availability.py", "lane/desk.py"],
     "responses": ["consumers/responses.py"],
-    "runner": ["replay/*.py", "lane/due.py"],
+    "runner": ["replay/*.py", "lane/due.py", "lane/horizon.py"],
     "console": ["console/*.py", "producers/*.py"],
     "nobody yet": [],
 }

@@ -9,9 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
-import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +17,8 @@ from typing import Final
 import aiohttp
 import uvloop
 
+from benchmarks import charts
+from benchmarks.figures import Figure, Report, arguments, machine_line, positive, told_round
 from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.https import HttpsGateway, boot_clock_s
 from gateway.port import Transmission
@@ -29,7 +28,13 @@ PAYLOAD_BYTES: Final = 1024
 
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
-Figures = dict[str, float]
+FIGURES: Final = (
+    Figure(name="per_s", unit="messages/s", meaning="messages a second, both processes on this machine"),
+    Figure(name="client_us", unit="us", meaning="CPU of this process a message", digits=1),
+    Figure(name="server_us", unit="us", meaning="CPU of the authority a message", digits=1),
+)
+
+Work = Callable[[str, int, int], Awaitable[None]]
 
 
 def transmission(number: int) -> Transmission:
@@ -103,55 +108,49 @@ async def poll_all(url: str, messages: int, _in_flight: int) -> None:
     await gateway.close()
 
 
-def measured(
-    work: Callable[[str, int, int], Awaitable[None]], authority: AuthorityProcess, options: argparse.Namespace
-) -> Figures:
+def measured(work: Work, authority: AuthorityProcess, options: argparse.Namespace) -> dict[str, float]:
     """Run it in a loop of its own; messages a second and CPU microseconds a message of both processes."""
 
-    async def timed() -> Figures:
+    async def timed() -> dict[str, float]:
         server_s, client_s, began_s = _cpu_s_of(authority.process.pid), time.process_time(), time.perf_counter()
         await work(authority.base_url, options.messages, options.in_flight)
         took_s, client_s = time.perf_counter() - began_s, time.process_time() - client_s
-        return {
-            "per_s": options.messages / took_s,
-            "client_us": client_s * 1e6 / options.messages,
-            "server_us": (_cpu_s_of(authority.process.pid) - server_s) * 1e6 / options.messages,
-        }
+        server_s = _cpu_s_of(authority.process.pid) - server_s
+        count = options.messages
+        return {"per_s": count / took_s, "client_us": client_s * 1e6 / count, "server_us": server_s * 1e6 / count}
 
     return uvloop.run(timed()) if options.loop == "uvloop" else asyncio.run(timed())
 
 
 def _cpu_s_of(pid: int) -> float:
     """User and system time of another process (proc(5): fields 14 and 15 of its stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=10_000)
-    parser.add_argument("--in-flight", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="the client's event loop")
-    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser = arguments("wire", __doc__, rounds=3)
+    parser.add_argument("--messages", type=positive, default=10_000)
+    parser.add_argument("--in-flight", type=positive, default=128)
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="uvloop", help="the client's event loop")
     options = parser.parse_args()
-    rounds: dict[str, list[Figures]] = {"gateway": [], "bare": [], "poll": []}
+    rounds: dict[str, list[dict[str, float]]] = {"gateway": [], "bare aiohttp": [], "poll": []}
     for number in range(options.rounds):
         with running_authority() as authority:
             rounds["gateway"].append(measured(by_gateway, authority, options))
             rounds["poll"].append(measured(poll_all, authority, options))
         with running_authority() as authority:
-            rounds["bare"].append(measured(by_bare_client, authority, options))
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    result: dict[str, object] = {
-        f"{who}_{name}": round(statistics.median(each[name] for each in figures), 1)
-        for who, figures in rounds.items()
-        for name in figures[0]
-    }
-    result |= {"messages": options.messages, "in_flight": options.in_flight, "rounds": options.rounds, "loop": options.loop}
-    result["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    print(json.dumps(result) if options.json else "\n".join(f"{name:18} {value}" for name, value in result.items()))
+            rounds["bare aiohttp"].append(measured(by_bare_client, authority, options))
+        told_round(number + 1, options.rounds, f"{rounds['gateway'][-1]['per_s']:,.0f} POSTs a second")
+    settings = {"messages": options.messages, "in_flight": options.in_flight, "loop": options.loop}
+    report = Report("wire", settings, FIGURES)
+    for who, figures in rounds.items():
+        report.add({"who": who}, figures)
+    groups = {who: report.medians(number) for number, who in enumerate(rounds)}
+    posts = {who: {FIGURES[1].meaning: each["client_us"], FIGURES[2].meaning: each["server_us"]} for who, each in groups.items()}
+    note = machine_line(report.machine)
+    report.tell(options, lambda path: charts.bars(path, "What a message costs on the wire", posts, unit="CPU us", note=note))
 
 
 if __name__ == "__main__":

@@ -255,6 +255,9 @@ class Driver:
 
     async def _result(self, submission: Submission) -> Any:
         match submission:
+            case Send():  # first, for there are the most of them
+                assert self._gateway is not None
+                return await self._gateway.send(submission.transmission)
             case Append():
                 return await self._call(self._log.append, submission.stream, submission.entries)
             case Read():
@@ -270,9 +273,6 @@ class Driver:
                 return await self._catch_up(submission.stream)
             case Lock():
                 return await self._call(self._lock, submission.lane, submission.holder)
-            case Send():
-                assert self._gateway is not None
-                return await self._gateway.send(submission.transmission)
             case Query():
                 assert self._gateway is not None
                 return await self._gateway.query(submission.wire_key)

@@ -1,11 +1,13 @@
-"""Wakes readers of the SQLite log when somebody commits, in this process or another; must not know tables or records."""
+"""Wakes readers of the SQLite log when somebody commits, in this process or another; must not know tables, records or files."""
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import apsw
 
+from eventlog.port import LogError
 from schemas.streams import ALL_STREAMS
 
 POLL_S: Final = 0.015
@@ -16,39 +18,41 @@ Mark: TypeAlias = tuple[int, int]
 
 
 class CommitWatch:
-    """Counts commits and lets readers wait for the next; one thread looks at `PRAGMA data_version` while somebody waits."""
+    """Counts commits and lets readers wait for the next; one thread looks for other processes' commits while somebody waits."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        """Take over `connection`: only the watching thread uses it from here on, and closes it."""
-        self._connection: Final = connection
+    def __init__(self, look: Callable[[], object]) -> None:
+        """`look` gives something that is equal until another process commits; it is called by the watching thread alone."""
+        self._look: Final = look
         lock = threading.Lock()
-        self._grown: Final = threading.Condition(lock)
+        self._lock: Final = lock
+        # A condition for each stream: with one for all, a commit woke every follower of a quiet stream too, sixteen of them.
+        self._grown: Final = {stream: threading.Condition(lock) for stream in ALL_STREAMS}
         self._wanted: Final = threading.Condition(lock)
         self._closing: Final = threading.Event()
         self._own: Final = dict.fromkeys(ALL_STREAMS, 0)
         self._elsewhere = 0
         self._waiting_count = 0
-        self._version = connection.pragma("data_version")
+        self._seen: object = None
         self._thread: Final = threading.Thread(target=self._watch, name="tidegate-commit-watch", daemon=True)
         self._thread.start()
 
     def mark(self, stream: str) -> Mark:
         """Return the mark to wait beyond; take it before the read that finds nothing."""
-        with self._grown:
+        with self._lock:
             return self._own[stream], self._elsewhere
 
     def announce(self, stream: str) -> None:
         """Tell that this process committed to the stream."""
-        with self._grown:
+        with self._lock:
             self._own[stream] += 1
-            self._grown.notify_all()
+            self._grown[stream].notify_all()
 
     def wait_beyond(self, stream: str, mark: Mark, *, deadline: float) -> None:
         """Return when something may have been committed since `mark`, at `deadline` (monotonic, seconds), or on close."""
-        with self._grown:
+        with self._lock:
             self._waiting_count += 1
             self._wanted.notify()
-            self._grown.wait_for(
+            self._grown[stream].wait_for(
                 lambda: self._closing.is_set() or (self._own[stream], self._elsewhere) != mark,
                 max(0.0, deadline - time.monotonic()),
             )
@@ -56,21 +60,24 @@ class CommitWatch:
 
     def close(self) -> None:
         """Wake everybody and end the thread."""
-        with self._grown:
+        with self._lock:
             self._closing.set()
-            self._grown.notify_all()
+            self._wake_all()
             self._wanted.notify_all()
         self._thread.join()
 
     def _watch(self) -> None:
-        # A commit while nobody waited shows at the next look: data_version is compared with the last look, not with time.
+        # A commit while nobody waited shows at the next look: what is seen is compared with the last look, not with time.
         while self._somebody_waits():
             if self._changed():
-                with self._grown:
+                with self._lock:
                     self._elsewhere += 1
-                    self._grown.notify_all()
+                    self._wake_all()
             self._closing.wait(POLL_S)
-        self._connection.close()
+
+    def _wake_all(self) -> None:
+        for grown in self._grown.values():
+            grown.notify_all()
 
     def _somebody_waits(self) -> bool:
         with self._wanted:
@@ -79,10 +86,10 @@ class CommitWatch:
 
     def _changed(self) -> bool:
         try:
-            version = self._connection.pragma("data_version")
-        except apsw.Error:
+            seen = self._look()
+        except (apsw.Error, LogError):
             # A look that fails counts as a change: each reader then looks for itself and raises what it meets.
             return True
-        changed = bool(version != self._version)
-        self._version = version
+        changed = seen != self._seen
+        self._seen = seen
         return changed

@@ -27,6 +27,8 @@ def plan(state: LaneState, *, at_ms: int, outstanding: dict[str, int]) -> list[M
     """
     chosen: list[Message] = []
     for channel in state.channels.values():
+        if _is_shut(state, channel, at_ms=at_ms):
+            continue
         room = min(
             _room(state, channel, at_ms=at_ms, outstanding=outstanding.get(channel.name, 0)), state.policy.batch_max - len(chosen)
         )
@@ -50,11 +52,16 @@ def is_sendable(state: LaneState, *, at_ms: int) -> bool:
     A ready heap is a list whose order does not matter here; SCAN_COUNT_MAX of it are looked at.
     """
     for channel in state.channels.values():
-        if any(not scope.tenants for _, scope in holding(state, channel.name, at_ms=at_ms)):
+        if _is_shut(state, channel, at_ms=at_ms):
             continue
         if any(_may_go(state, channel, entry[2], at_ms=at_ms) for entry in islice(_ready(channel), SCAN_COUNT_MAX)):
             return True
     return bool(state.timed) and state.timed[0][0] <= at_ms
+
+
+def _is_shut(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
+    """Whether a notice holds the channel for everybody."""
+    return any(not scope.tenants for _, scope in holding(state, channel.name, at_ms=at_ms))
 
 
 def _room(state: LaneState, channel: Channel, *, at_ms: int, outstanding: int) -> int:
@@ -71,7 +78,11 @@ def _room(state: LaneState, channel: Channel, *, at_ms: int, outstanding: int) -
 
 
 def _take(state: LaneState, channel: Channel, *, at_ms: int, count: int) -> list[Message]:
-    """Pop up to `count` messages that the gate lets through; what it keeps back returns to its heap."""
+    """Pop up to `count` messages that the gate lets through; what it keeps back returns to its heap.
+
+    Where no tenant's outage and no canary tells the channel's messages apart, the gate is asked once: it took a third of a drain.
+    """
+    alike = not channel.canary_needed and not any(True for _ in holding(state, channel.name, at_ms=at_ms))
     chosen: list[Message] = []
     kept: list[Message] = []
     for _ in range(SCAN_COUNT_MAX):
@@ -82,7 +93,7 @@ def _take(state: LaneState, channel: Channel, *, at_ms: int, count: int) -> list
         message.queued = False
         if message.state != "held" or not message.unblocked:
             continue
-        refused = gate(state, channel, message, at_ms=at_ms)
+        refused = None if chosen and alike else gate(state, channel, message, at_ms=at_ms)
         if refused is None or refused.rule == CAPPED:
             chosen.append(message)
             continue

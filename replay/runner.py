@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from lane.due import due_facts
 from lane.view import DeskView, LaneView
-from replay.flight import INTENTS_COUNT_MAX, Flight
+from replay.flight import Flight
 from replay.lag import Lag
 from replay.lease import Standing
 from replay.planner import plan
@@ -22,6 +22,9 @@ from schemas.effects import Append, CatchUp, Done, Follow, Lock, LockResult, Sle
 from schemas.facts import LaneFact, LaneReleased
 from schemas.streams import DESK, Entry, lane
 from schemas.wire import TransportReply
+
+LOOK_AROUND_S: Final = 0.05
+"""How often the holder looks at clocks: time's facts, questions, lag, signs of life; in between it only lets go."""
 
 TICK_S: Final = 0.2
 """Longest sleep of the loop: how late a timer or a takeover may be noticed."""
@@ -53,6 +56,7 @@ class Runner:
     in_doubt: bool = False
     doubt_asked: bool = False
     quiet_until_s: float = 0.0
+    looked_s: float = float("-inf")
     written_due: dict[LaneFact, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -145,6 +149,14 @@ class Runner:
             yield self._append(("conclude", number), fact, turn)
         if turn.stopping or not self._holds():
             return
+        if turn.boot_s - self.looked_s >= LOOK_AROUND_S:
+            self.looked_s = turn.boot_s
+            yield from self._look_around(turn)
+        yield from self._intend(turn)
+
+    def _look_around(self, turn: Turn) -> Iterator[Submission]:
+        """What the clock brings: a look at the lag, facts that are due, questions and what they taught, a sign of life."""
+        state, epoch = self.view.state, self.standing.epoch
         yield from self.lag.look(self.desk, boot_s=turn.boot_s)
         yield from self._due(turn, after_ms=0)
         yield from self.questions.ask(state, at_ms=turn.at_ms, boot_s=turn.boot_s)
@@ -153,18 +165,17 @@ class Runner:
         sign = self.standing.still_here(state, at_ms=turn.at_ms, boot_s=turn.boot_s)
         if sign is not None:
             yield self._append("sign", sign, turn)
-        yield from self._intend(turn)
 
     def _intend(self, turn: Turn) -> Iterator[Submission]:
         """Issue the next intents, and fetch their payloads meanwhile; a reader that lags issues none (R4)."""
         state = self.view.state
         if turn.boot_s < self.standing.may_grant_from_s or self.lag.lags(state, self.desk, turn):
             return
-        while len(self.flight.issues) < INTENTS_COUNT_MAX:
-            planned = plan(state, at_ms=turn.at_ms, outstanding=self.flight.outstanding())
-            issued = self.flight.issue(state, planned, epoch=self.standing.epoch, turn=turn)
-            if issued is None:
-                return
+        if not self.flight.may_issue():
+            return
+        planned = plan(state, at_ms=turn.at_ms, outstanding=self.flight.outstanding())
+        issued = self.flight.issue(state, planned, epoch=self.standing.epoch, turn=turn)
+        if issued is not None:
             number, fact = issued
             yield self._append(("intent", number), fact, turn)
             yield self.flight.fetch(number, mode=state.mode)

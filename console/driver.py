@@ -39,7 +39,13 @@ THREADS_MAX: Final = 64
 """Most blocking calls to the log at once: a follower for each stream waits in one, the rest is work."""
 
 FOLLOW_COUNT: Final = 2_000
-"""Records that a follower folds before others get the loop again: some ten milliseconds."""
+"""Records that a follower reads at once."""
+
+SLICE_COUNT: Final = 10
+"""Records folded between two looks at the clock: a fact may name 500 messages, and then takes some five milliseconds."""
+
+SLICE_S: Final = 0.005
+"""How long a follower folds before others get the loop again: a send must not wait long for its turn."""
 
 FOLLOW_WAIT_S: Final = 1.0
 """Longest wait of a follower for a record; a stop is noticed after it at the latest."""
@@ -202,9 +208,18 @@ class Driver:
                 await asyncio.sleep(RETRY_S)
                 continue
             if records:
-                view.absorb(records)
-                follower.wake()
-                await asyncio.sleep(0)
+                await self._absorb(follower, records)
+
+    async def _absorb(self, follower: Follower, records: Sequence[Record]) -> None:
+        """Fold a page in, a slice at a time: sends and replies that are under way do not wait for all of it."""
+        at = 0
+        while at < len(records):
+            until_s = boot_clock_s() + SLICE_S
+            while at < len(records) and boot_clock_s() < until_s:
+                follower.view.absorb(records[at : at + SLICE_COUNT])
+                at += SLICE_COUNT
+            follower.wake()
+            await asyncio.sleep(0)
 
     async def _drive(self, name: str, worker: Worker) -> None:
         """One worker: carry out what it asks, hand it what has come in."""

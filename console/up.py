@@ -4,6 +4,7 @@ Imports what it runs only when it runs, so that other verbs start quickly.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ NEEDS_GATEWAY: Final = frozenset({"responses", "runner"})
 
 CONNECTIONS_MAX: Final = 256
 """Connections to CBSA of one process: four lanes at their default in-flight cap; more wait for a slot."""
+
+COLLECT_AFTER: Final = (50_000, 20, 100)
+"""When Python looks for cycles: after so many new objects, then older ones after so many such looks (its own: 700, 10, 10)."""
 
 Authority: TypeAlias = Annotated[
     str | None, typer.Option("--authority", metavar="URL", help="Base URL of CBSA's web service (TIDEGATE_AUTHORITY).")
@@ -182,6 +186,16 @@ class Run:
         Output(as_json=self.as_json).result({"ended": list(self.names)}, lambda: ())
 
 
+def spare_the_collector() -> None:
+    """Let Python's cycle collector pass over what lives as long as the process: a lane's messages, by the hundred thousand.
+
+    Counting references frees all but cycles, and of those the young ones are still looked for. It took 14 % of a drain.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 def _die(code: int) -> NoReturn:
     """End as a kill would (R44): threads that wait for a log that is gone, and clients that close politely, take minutes."""
     sys.stdout.flush()
@@ -212,6 +226,7 @@ async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, .
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        spare_the_collector()
         typer.echo("ready", err=True)
 
     await run_workers(opened_log, gateway, names=names, ready=ready)

@@ -16,6 +16,9 @@ FIRST_REPEAT: Final = 2
 SUBMISSION_WORDS: Final = re.compile("[1-9][0-9]{0,8}", re.ASCII)
 """A submission's number in a wire key: bounded, for it is read from what CBSA's end says."""
 
+PLAIN: Final = re.compile("[A-Za-z0-9._:-]*", re.ASCII)
+"""Texts in which nothing is percent-encoded."""
+
 PERCENT: Final = {"/": "%2F", "~": "%7E", "%": "%25"}
 
 
@@ -191,6 +194,8 @@ def _told(doc: Document, asker: Message) -> str:
 
 def _escaped(text: str) -> str:
     """Percent-encode what would end a part, what is not ASCII, and spaces at the ends, which no header carries."""
+    if PLAIN.fullmatch(text):  # nearly every key: four times a message on its way, 1 us instead of 14
+        return text
     inner = text.strip(" ")
     edge = "%20" * (len(text) - len(text.lstrip(" "))), "%20" * (len(text) - len(text.rstrip(" ")))
     out = "".join(PERCENT.get(char, char) for char in inner)

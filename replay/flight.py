@@ -44,7 +44,8 @@ class PayloadAltered(Exception):
 class Issue:
     """One intent of this incarnation: when it was issued, what it names, where it stands, and its payloads as they come in.
 
-    `lost`: its append failed or is ambiguous; after the lane is read to its end it is given up. `read_back`: its grants are known.
+    `lost`: its append failed or is ambiguous; after the lane is read to its end it is given up. `read_back`: its grants are
+    known.
     """
 
     issued_s: float

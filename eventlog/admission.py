@@ -4,6 +4,7 @@ The engines share these checks so that the same batch is refused everywhere, wit
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from eventlog.port import (
@@ -18,6 +19,9 @@ from schemas.streams import ALL_STREAMS, SCHEMAS, Entry
 
 KEY_AND_HEADERS_BYTES_MAX: Final = 64 * 1024
 """Most bytes of an entry's key and headers together: CloudEvents attributes take a few hundred; large things are values."""
+
+UTF8_BYTES_MAX: Final = 4
+"""Most bytes of a letter of a header's name."""
 
 
 def refuse_unfit_batch(stream: str, batch: Sequence[Entry]) -> None:
@@ -60,9 +64,10 @@ def _refuse_unfit_entry(stream: str, index: int, entry: Entry) -> None:
             f"Entry {index} of the batch for {stream} has {len(entry.value)} bytes and the log takes {ENTRY_BYTES_MAX}: "
             "send a smaller document."
         )
-    beside = len(entry.key or b"")
-    for name, value in entry.headers:  # 13 of them on each message: a loop takes half the time of a generator
-        beside += (len(name) if name.isascii() else len(name.encode())) + len(value)
+    letters_and_bytes = sum(map(len, chain.from_iterable(entry.headers)))
+    if entry.key is None and UTF8_BYTES_MAX * letters_and_bytes <= KEY_AND_HEADERS_BYTES_MAX and stream != SCHEMAS:
+        return  # all but the largest: the exact sum took 2 us more of each message's 15
+    beside = len(entry.key or b"") + sum(len(name.encode()) + len(value) for name, value in entry.headers)
     if beside > KEY_AND_HEADERS_BYTES_MAX:
         raise EntryTooLarge(
             f"Key and headers of entry {index} of the batch for {stream} have {beside} bytes and the log takes "

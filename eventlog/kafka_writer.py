@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
+from eventlog.admission import UTF8_BYTES_MAX
 from eventlog.kafka_link import DELIVERY_WAIT_S, MESSAGE_BYTES_MAX, connect_producer
 from eventlog.port import BATCH_COUNT_MAX, AppendAmbiguous, Appended, AppendNotDone, EntryTooLarge, LogError, LogUnavailable
 from schemas.streams import Entry
@@ -29,9 +30,6 @@ CHUNK_COUNT_MAX: Final = BATCH_COUNT_MAX
 
 FRAMING_BYTES: Final = 64
 """Upper bound of what Kafka's format adds to an entry and to each of its headers (a handful of varints: under 40)."""
-
-UTF8_BYTES_MAX: Final = 4
-"""Most bytes of a letter of a header's name."""
 
 ANSWER_GRACE_S: Final = 5.0
 """How much longer than the delivery limit we wait for the library to say that the limit passed."""

@@ -119,13 +119,13 @@ class Publisher:
             except MessageUnreadable as exc:
                 refused = exc
                 break
-            batch = batches.setdefault(attributes.mode, _Batch())
-            batch.add(number, Message(attributes, payload), entry=entry)
+            batch = batches.get(attributes.mode) or batches.setdefault(attributes.mode, _Batch())
+            batch.add(number, attributes, entry=entry)
             if batch.is_full():
                 self._write(batches.pop(attributes.mode), receipts)
         for batch in batches.values():
             self._write(batch, receipts)
-        done = [receipts[number] for number in sorted(receipts)]
+        done = _in_order(receipts)
         if refused is not None:
             raise PublishRefused(refused, done) from refused
         return done
@@ -145,26 +145,33 @@ class Publisher:
 
     def _write(self, batch: "_Batch", receipts: dict[int, Receipt]) -> None:
         """Append a batch and add its receipts. What is raised carries those of the batches before it."""
-        done = [receipts[number] for number in sorted(receipts)]
-        first = batch.messages[0].attributes
+        first = batch.attributes[0]
         said_at = functools.cache(from_ms)  # a batch has one time or a few
         stream, named = inbound(first.mode), f"{first.tenant}/{first.key}"
-        if len(batch.messages) > 1:
-            named += f" and {len(batch.messages) - 1:,} more"
+        if len(batch.entries) > 1:
+            named += f" and {len(batch.entries) - 1:,} more"
         try:
             appended = self._log.append(stream, batch.entries)
         except AppendAmbiguous as exc:
             raise PublishUnknown(
                 f"it is not known whether {named} was written to {stream} ({exc}); publishing again with the same key is safe",
-                done,
+                _in_order(receipts),
             ) from exc
         except (AppendNotDone, LogUnavailable) as exc:
-            raise PublishNotDone(f"{named} was not written to {stream} ({exc}); publish again", done) from exc
+            raise PublishNotDone(f"{named} was not written to {stream} ({exc}); publish again", _in_order(receipts)) from exc
         except EntryTooLarge as exc:
             refusal = MessageUnreadable("too_large", str(exc), tenant=first.tenant, key=first.key)
-            raise PublishRefused(refusal, done) from exc
-        for number, message, position, at_ms in zip(batch.numbers, batch.messages, appended, appended.at_ms, strict=True):
-            receipts[number] = _receipt(message, position=position, received_at=said_at(at_ms))
+            raise PublishRefused(refusal, _in_order(receipts)) from exc
+        written = zip(batch.numbers, batch.attributes, batch.entries, appended, appended.at_ms, strict=True)
+        for number, attributes, entry, position, at_ms in written:
+            receipts[number] = Receipt(
+                tenant=attributes.tenant,
+                key=attributes.key,
+                mode=attributes.mode,
+                position=position,
+                sha256=hashlib.sha256(entry.value).hexdigest(),
+                received_at=said_at(at_ms),
+            )
 
 
 class _Batch:
@@ -172,27 +179,19 @@ class _Batch:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
-        self.messages: list[Message] = []
+        self.attributes: list[Attributes] = []
         self.entries: list[Entry] = []
         self._size_bytes = 0
 
-    def add(self, number: int, message: Message, *, entry: Entry) -> None:
+    def add(self, number: int, attributes: Attributes, *, entry: Entry) -> None:
         self.numbers.append(number)
-        self.messages.append(message)
+        self.attributes.append(attributes)
         self.entries.append(entry)
-        self._size_bytes += len(message.payload)
+        self._size_bytes += len(entry.value)
 
     def is_full(self) -> bool:
         return len(self.entries) >= BATCH_COUNT_MAX or self._size_bytes >= BATCH_BYTES_MAX
 
 
-def _receipt(message: Message, *, position: int, received_at: str) -> Receipt:
-    attributes, payload = message
-    return Receipt(
-        tenant=attributes.tenant,
-        key=attributes.key,
-        mode=attributes.mode,
-        position=position,
-        sha256=hashlib.sha256(payload).hexdigest(),
-        received_at=received_at,
-    )
+def _in_order(receipts: dict[int, Receipt]) -> list[Receipt]:
+    return [receipts[number] for number in sorted(receipts)]

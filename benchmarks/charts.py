@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 COLOURS: Final = ("#0b6e99", "#d9822b", "#6a7f3f", "#9b4f96", "#5c5c5c")
 """Ours first, the peer second: blue and orange are told apart by everybody and in print."""
@@ -53,7 +53,10 @@ def lines(path: Path, title: str, series: Mapping[str, Points], *, x: str, y: st
     _finish(canvas, axes, path)
 
 
-def _canvas(title: str, note: str) -> tuple[Canvas, Any]:
+def _canvas(title: str, note: str) -> "tuple[Canvas, Any]":
+    import matplotlib as mpl  # here, so that a measured process does not carry it
+    from matplotlib.figure import Figure as Canvas
+
     mpl.rcParams.update({"svg.fonttype": "path", "svg.hashsalt": "tidegate", "font.family": "DejaVu Sans"})
     canvas = Canvas(figsize=SIZE_IN, layout="constrained", facecolor="white")
     axes = canvas.subplots()
@@ -67,7 +70,7 @@ def _canvas(title: str, note: str) -> tuple[Canvas, Any]:
     return canvas, axes
 
 
-def _finish(canvas: Canvas, axes: Any, path: Path) -> None:
+def _finish(canvas: "Canvas", axes: Any, path: Path) -> None:
     """Name what is drawn and write the file; the same figures make the same bytes."""
     if len(axes.get_legend_handles_labels()[1]) > 1:
         axes.legend(frameon=False, fontsize=8, loc="best")

@@ -1,117 +1,127 @@
-"""An ordered drain of held messages over HTTP to the simulated CBSA in a process of its own, against the raw loop.
+"""An ordered drain of held messages over HTTP to the simulated CBSA, held against the raw loop.
 
-The raw loop is the same client posting the same bytes with as many in flight, with no log and no rules. Rounds are interleaved;
-the figures are medians. `python -m benchmarks.drain --help`.
+It proves that order, the gate and the log cost a bounded share of what the wire alone takes, at any size: N messages are held
+behind an outage, *resolved* comes, and the clock runs until CBSA has judged the last one. The simulated CBSA is a process of its
+own and checks the order itself.
+
+The raw loop is the same client posting the same kind of bytes with as many in flight, no log and no rules, half of it before the
+drain and half after; beyond 20,000 messages it posts a sample of 20,000. Every round runs in a fresh process, on a fresh log.
+
+    python -m benchmarks.drain --engine kafka --messages 10000,100000,1000000 --rounds 1 --seed-log
 """
 
 import argparse
 import asyncio
 import cProfile
-import json
-import os
-import platform
 import pstats
-import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from console.clock import wall_ms
+from benchmarks import charts, held
+from benchmarks.engines import Kafka, add_engine, fresh_log, kafka_for
+from benchmarks.figures import Bar, Figure, Progress, Report, arguments, machine_line, positive, sizes, told_round
+from benchmarks.processes import cpu_s, in_fresh_process, rss_bytes
+from benchmarks.traffic import trips
 from console.demo_fifo import plain_transmission
 from console.driver import Driver
-from console.settings import Settings
 from console.up import WORKERS, log_jsonlines
-from console.wiring import Opened, known_codec, opened, run_workers
-from eventlog.memory import MemoryLog
+from console.wiring import Opened
 from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.https import HttpsGateway
-from lane.policy import Policy
-from producers.bulletins import add_bulletin
-from producers.publisher import Message, Publisher
-from schemas.codec import encode
-from schemas.facts import PolicyAdopted
-from schemas.messages import parse_attributes
-from schemas.streams import DESK, Entry, lane
+from lane.state import LaneState
+from schemas.streams import lane
 
-WAIT_S: Final = 3_600.0
-"""Longest wait for a drain: a bench that hangs says so after an hour."""
+RAW_COUNT_MAX: Final = 20_000
+"""Messages of the raw loop at most: its rate is flat, and a million more posts would only take time."""
 
-NOTICE: Final = """TCC25-9900 {state}- Electronic Data Interchange (EDI) Inbound Outage
+SAMPLE_S: Final = 1.0
+"""Time between two points of the curve."""
 
-Start Date / Time
-
-2025-11-24 09:40 (ET)
-
-End Date / Time
-
-{end}
-
-Clients Affected
-
-All clients.
-
-Description
-
-{what}
-
-Action Required
-
-Follow the contingency plan.
-"""
-DOWN: Final = NOTICE.format(
-    state="", end="Initial investigation underway", what="The CBSA is currently unable to receive inbound EDI messages."
+FIGURES: Final = (
+    Figure(name="drain_per_s", unit="messages/s", meaning="from the resolved notice until CBSA judged the last one"),
+    Figure(name="raw_per_s", unit="messages/s", meaning="the peer: the same client, no log, no rules, around the drain"),
+    Figure(name="ratio_to_raw", unit="x", meaning="drain over raw", digits=2),
+    Figure(name="us_per_message", unit="us", meaning="wall time of the drain a message; flat: size costs nothing", digits=1),
+    Figure(name="first_send_s", unit="s", meaning="from the resolved notice to the first message taken by CBSA", digits=3),
+    Figure(name="publish_per_s", unit="messages/s", meaning="publishing during the outage, intake running beside it"),
+    Figure(name="own_cpu_us", unit="us", meaning="CPU of this process a message drained", digits=1),
+    Figure(name="authority_cpu_us", unit="us", meaning="CPU of the simulated CBSA a message drained", digits=1),
+    Figure(name="broker_cpu_us", unit="us", meaning="CPU of the brokers a message drained", digits=1),
+    Figure(name="rss_held_mib", unit="MiB", meaning="this process with everything held"),
+    Figure(name="rss_end_mib", unit="MiB", meaning="this process when all was drained"),
+    Figure(name="order_violations", unit="messages", meaning="captured out of order, by the authority's own check"),
+    Figure(name="unaccounted", unit="messages", meaning="published and not captured at the end"),
 )
-RESOLVED: Final = NOTICE.format(
-    state="RESOLVED ", end="2025-11-24 15:10 (ET)", what="The EDI inbound outage has now been resolved."
+BARS: Final = (
+    Bar(name="order_violations", most=0),
+    Bar(name="unaccounted", most=0),
 )
 
-
-def messages(count: int) -> Iterator[Message]:
-    """Trips of three shipments, each trip published before what it lists: the order has work to do. 1 KiB each."""
-    for number in range((count + 3) // 4):
-        ccns = [f"BNCH{number:07}{letter}" for letter in "ABC"]
-        fields = {"tenant": "bench", "mode": "highway"}
-        keys = {"crn": [f"BNCH{number:07}T"], "ccn": ccns}
-        yield _message({**fields, "key": f"t{number}", "kind": "conveyance", "keys": keys})
-        for letter, ccn in zip("abc", ccns, strict=True):
-            yield _message({**fields, "key": f"c{number}{letter}", "kind": "cargo", "keys": {"ccn": [ccn]}})
+Curve = list[tuple[float, float]]
+T = TypeVar("T")
 
 
-def _message(fields: dict[str, Any]) -> Message:
-    return Message(parse_attributes(fields), fields["key"].encode().ljust(1024, b"~"))
+async def drain(
+    log: Opened, authority: AuthorityProcess, count: int, *, options: argparse.Namespace, pids: tuple[int, ...]
+) -> tuple[dict[str, float], Curve]:
+    """Hold `count` messages, resolve, and time the drain; `pids` are the brokers'."""
+    held.adopt(log, in_flight=options.in_flight)
+    names = tuple(name for name in WORKERS if name != "intake") if options.seed_log else WORKERS
+    async with held.workers(log, authority.base_url, in_flight=options.in_flight, names=names) as driver:
+        figures: dict[str, float] = {}
+        if options.seed_log:
+            await held.hold_seeded(log, driver, trips(count), count)
+        else:
+            figures["publish_per_s"] = count / await held.hold(log, driver, trips(count), count)
+        figures["rss_held_mib"] = rss_bytes() / 2**20
+        whose = {"own_cpu_us": None, "authority_cpu_us": (authority.process.pid,), "broker_cpu_us": pids}
+        before = {name: cpu_s(each) for name, each in whose.items()}
+        drained, curve = await _drained(log, driver, count)
+        used = {name: (cpu_s(each) - before[name]) * 1e6 / count for name, each in whose.items() if each is None or each}
+        figures |= drained | used | {"rss_end_mib": rss_bytes() / 2**20}
+    return figures, curve
 
 
-async def drain(log: Opened, authority: AuthorityProcess, count: int, *, in_flight: int) -> dict[str, float]:
-    """Hold `count` messages, resolve, and time the drain until CBSA has judged the last one. Seconds."""
-    policy = replace(Policy(), rate_max_per_s=None, in_flight_max=in_flight)
-    fact = PolicyAdopted(at_ms=wall_ms(), policy=policy.as_json(), person="bench", reason="no rate")
-    log.log.append(DESK, [Entry(encode(fact))])
-    add_bulletin(log.log, DOWN.encode(), received_ms=wall_ms(), name="bench")
-    async with _workers(log, authority, in_flight) as driver:
-        state = driver.view(lane("highway")).state
-        await _until(lambda: bool(state.outages), "EDI to be down")
-        publishing = time.perf_counter()
-        await asyncio.to_thread(Publisher(log.log, clock_ms=wall_ms).publish_many, messages(count))
-        published_s = time.perf_counter() - publishing
-        await _until(lambda: state.counts["held"] >= count, "everything to be held")
-        started = time.perf_counter()
-        add_bulletin(log.log, RESOLVED.encode(), received_ms=wall_ms(), name="bench")
-        await _until(lambda: state.counts["transmitted"] + state.counts["captured"] > 0, "the first send")
-        first_s = time.perf_counter() - started
-        await _until(lambda: state.counts["captured"] >= count, "everything to be captured")
-        took_s = time.perf_counter() - started
-    return {"drain_s": took_s, "first_send_s": first_s, "publish_s": published_s}
+async def _drained(log: Opened, driver: Driver, count: int) -> tuple[dict[str, float], Curve]:
+    """From the resolved notice to the last capture."""
+    state: LaneState = driver.view(lane("highway")).state
+    curve: Curve = []
+    progress = Progress("drain", count)
+    started = time.perf_counter()
+    sampling = asyncio.create_task(_sample(state, curve, started))
+    held.announce(log.log, held.RESOLVED)
+    await held.until(lambda: state.counts["transmitted"] + state.counts["captured"] > 0, "the first send")
+    first_s = time.perf_counter() - started
+    await held.until(
+        lambda: state.counts["captured"] + state.counts["rejected"] + state.counts["parked"] >= count,
+        "everything to be judged",
+        lambda: progress.at(state.counts["captured"]),
+    )
+    took_s = time.perf_counter() - started
+    sampling.cancel()
+    progress.done()
+    unaccounted = count - state.counts["captured"]
+    rates = {"drain_per_s": count / took_s, "us_per_message": took_s * 1e6 / count}
+    return {**rates, "first_send_s": first_s, "unaccounted": unaccounted}, curve
 
 
-async def raw_loop(authority: AuthorityProcess, count: int, *, in_flight: int) -> float:
+async def _sample(state: LaneState, curve: Curve, started: float) -> None:
+    """A point each second: how many CBSA captured in it."""
+    before, before_s = 0, 0.0
+    while True:
+        await asyncio.sleep(SAMPLE_S)
+        now, now_s = state.counts["captured"], time.perf_counter() - started
+        curve.append((now_s, (now - before) / (now_s - before_s)))
+        before, before_s = now, now_s
+
+
+async def raw_loop(url: str, count: int, *, in_flight: int) -> float:
     """The same client, the same bytes, first-in-first-out, no log and no rules. Seconds."""
-    gateway = HttpsGateway(authority.base_url, connections_max=in_flight)
-    waiting = messages(count)
+    gateway = HttpsGateway(url, connections_max=in_flight)
+    waiting = trips(count)
 
     async def one_by_one() -> None:
         for attributes, payload in waiting:
@@ -124,91 +134,84 @@ async def raw_loop(authority: AuthorityProcess, count: int, *, in_flight: int) -
     return took_s
 
 
-@asynccontextmanager
-async def _workers(log: Opened, authority: AuthorityProcess, in_flight: int) -> AsyncIterator[Driver]:
-    """All workers in this process, on a gateway of their own."""
-    ready: asyncio.Future[Driver] = asyncio.get_running_loop().create_future()
-    gateway = HttpsGateway(authority.base_url, connections_max=in_flight)
-    running = asyncio.create_task(run_workers(log, gateway, names=WORKERS, ready=ready.set_result))
-    driver = await ready
-    try:
-        yield driver
-    finally:
-        driver.stop()
-        await running
+def one_round(options: argparse.Namespace, kafka: Kafka | None, count: int) -> tuple[dict[str, float], Curve]:
+    """Half the raw loop, the drain, the other half; each on an authority of its own."""
+    log_jsonlines("error")
+    sample = max(1, min(count, RAW_COUNT_MAX) // 2)
 
+    def raw_s() -> float:
+        with running_authority() as authority:
+            return _run(raw_loop(authority.base_url, sample, in_flight=options.in_flight), options.loop)
 
-async def _until(reached: Any, what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not reached():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {WAIT_S:.0f} s for {what}")
-        await asyncio.sleep(0.02)
-
-
-@contextmanager
-def engine(name: str, kafka: str | None) -> Iterator[Opened]:
-    """A fresh log of that engine."""
-    with ExitStack() as stack:
-        if name == "memory":
-            log = MemoryLog(wall_ms)
-            yield Opened(log, None, known_codec(log))
-        elif name == "sqlite":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-bench-"))
-            yield stack.enter_context(opened(Settings(data=Path(folder))))
-        else:
-            if kafka is None:
-                raise SystemExit("--engine kafka needs --kafka BOOTSTRAP; python -m tests.kafka_cluster --nodes 1 starts one")
-            yield stack.enter_context(opened(Settings(kafka=kafka, topic_prefix=f"bench-{time.time_ns()}.")))
-
-
-def one_round(options: argparse.Namespace) -> dict[str, float]:
-    """One drain and one raw loop, each on an authority of its own."""
-    with running_authority() as authority, engine(options.engine, options.kafka) as log:
-        figures = asyncio.run(drain(log, authority, options.messages, in_flight=options.in_flight))
+    before_s = raw_s()
+    with running_authority() as authority, fresh_log(options.engine, kafka) as log:
+        pids = kafka.pids if kafka is not None else ()
+        figures, curve = _run(drain(log, authority, count, options=options, pids=pids), options.loop)
         figures["order_violations"] = len(authority.order_violations())
-    with running_authority() as authority:
-        figures["raw_s"] = asyncio.run(raw_loop(authority, options.messages, in_flight=options.in_flight))
-    return figures
+    figures["raw_per_s"] = 2 * sample / (before_s + raw_s())
+    return figures | {"ratio_to_raw": figures["drain_per_s"] / figures["raw_per_s"]}, curve
+
+
+def _run(work: Coroutine[Any, Any, T], loop: str) -> T:
+    if loop == "uvloop":
+        import uvloop
+
+        return uvloop.run(work)
+    return asyncio.run(work)
+
+
+def options_of(argv: list[str] | None = None) -> argparse.Namespace:
+    """What the command line asks."""
+    parser = arguments("drain", __doc__, rounds=3)
+    add_engine(parser, default="sqlite")
+    parser.add_argument("--messages", type=sizes, default=[4_000], metavar="N[,N]", help="sizes, each a case (default: 4000)")
+    parser.add_argument("--in-flight", type=positive, default=128, help="messages in flight, by policy (default: 128)")
+    parser.add_argument("--seed-log", action="store_true", help="write what is held directly: no publisher, no intake")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="our event loop (default: asyncio)")
+    parser.add_argument("--profile", action="store_true", help="one round under cProfile, in this process")
+    return parser.parse_args(argv)
 
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=("memory", "sqlite", "kafka"), default="sqlite")
-    parser.add_argument("--messages", type=int, default=4_000)
-    parser.add_argument("--in-flight", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kafka", help="bootstrap servers for --engine kafka")
-    parser.add_argument("--json", action="store_true", help="one line of JSON")
-    parser.add_argument("--profile", action="store_true", help="one round under cProfile")
-    options = parser.parse_args()
-    log_jsonlines("error")
+    options = options_of()
     if options.profile:
-        profile = cProfile.Profile()
-        profile.runcall(one_round, options)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+        with kafka_for(options) as kafka:
+            profile = cProfile.Profile()
+            profile.runcall(one_round, options, kafka, options.messages[0])
+        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(40)
         return
-    rounds = []
-    for number in range(options.rounds):
-        rounds.append(one_round(options))
-        rate = options.messages / rounds[-1]["drain_s"]
-        print(f"round {number + 1} of {options.rounds}: {rate:,.0f} messages a second", file=sys.stderr)
-    median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-    result = {
-        "engine": options.engine,
-        "messages": options.messages,
-        "in_flight": options.in_flight,
-        "rounds": options.rounds,
-        "drain_per_s": round(options.messages / median["drain_s"]),
-        "raw_per_s": round(options.messages / median["raw_s"]),
-        "ratio_to_raw": round(median["raw_s"] / median["drain_s"], 2),
-        "first_send_s": round(median["first_send_s"], 3),
-        "publish_per_s": round(options.messages / median["publish_s"]),
-        "order_violations": int(max(each["order_violations"] for each in rounds)),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-    }
-    print(json.dumps(result) if options.json else "\n".join(f"{name:18} {value}" for name, value in result.items()))
+    settings = {"engine": options.engine, "in_flight": options.in_flight, "loop": options.loop, "seeded": options.seed_log}
+    report = Report("drain", settings, FIGURES, BARS)
+    if options.seed_log:
+        report.notes.append("The held messages were written into the log directly (--seed-log): publishing was not measured.")
+    if max(options.messages) > RAW_COUNT_MAX:
+        report.notes.append(f"The raw loop posted a sample of {RAW_COUNT_MAX:,}, half before the drain and half after.")
+    curves: dict[str, Curve] = {}
+    with kafka_for(options) as kafka:
+        for count in options.messages:
+            rounds = []
+            for number in range(options.rounds):
+                figures, curve = in_fresh_process(one_round, options, kafka, count)
+                rounds.append(figures)
+                curves[f"{count:,} messages" + (f", round {number + 1}" if options.rounds > 1 else "")] = curve
+                said = f"{count:,} messages at {figures['drain_per_s']:,.0f} a second, {figures['ratio_to_raw']:.2f} of raw"
+                told_round(number + 1, options.rounds, said)
+            report.add({"messages": count}, rounds)
+    report.tell(options, lambda path: draw(path, report, curves))
+
+
+def draw(path: Path, report: Report, curves: dict[str, Curve]) -> None:
+    """The rate over time; for drains shorter than two samples the rates as bars."""
+    note, title = machine_line(report.machine), f"Ordered drain ({report.settings['engine']}"
+    if all(len(curve) > 1 for curve in curves.values()):
+        charts.lines(path, f"{title}): captured each second", curves, x="seconds after resolved", y="messages/s", note=note)
+        return
+    groups = {}
+    for number, (case, _) in enumerate(report.rounds):
+        medians = report.medians(number)
+        groups[f"{case['messages']:,} messages"] = {"ordered drain": medians["drain_per_s"], "raw loop": medians["raw_per_s"]}
+    charts.bars(path, f"{title}) against the raw loop", groups, unit="messages/s", note=note)
 
 
 if __name__ == "__main__":

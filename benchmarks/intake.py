@@ -1,7 +1,7 @@
 """Durable publishes a second through the publishing library, held against the bare client of the same engine.
 
-It proves on Kafka that a receipt that means durable costs at most as much again as the write itself: at least half of the
-bare rate. On SQLite there is no such bar: a bare insert takes 9 us, and headers, checks and receipts take two or three times that.
+It proves on Kafka that a receipt that means durable costs at most as much again as the write itself: at least half of the bare
+rate. On SQLite there is no such bar: a bare insert takes 9 us, and headers, checks and receipts two or three times that.
 
 Kafka   the peer is a bare kafka-python producer, acks=all and idempotent, on the same broker: the same values and headers into a
         topic with the same settings, every future checked.

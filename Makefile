@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20000
+CHARTS ?= benchmarks/out
 
 .PHONY: demo test bench lint lock clean
 
@@ -18,8 +19,15 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Small sizes, some five minutes in all; `make bench CHARTS=docs/charts` keeps the charts. Kafka comes last: it needs Java and Maven.
 bench: $(VENV)/.ready-dev
-	$(BIN)/python -m benchmarks.drain
+	$(BIN)/python -m benchmarks.intake --engine sqlite --rounds 3 --messages 10000 --chart $(CHARTS)/intake-sqlite.svg
+	$(BIN)/python -m benchmarks.drain --engine sqlite --rounds 3 --messages 4000 --chart $(CHARTS)/drain-sqlite.svg
+	$(BIN)/python -m benchmarks.keys --engine sqlite --rounds 1 --chart $(CHARTS)/keys-sqlite.svg
+	$(BIN)/python -m benchmarks.hold --messages 10000 --chart $(CHARTS)/hold.svg
+	$(BIN)/python -m benchmarks.wire --chart $(CHARTS)/wire.svg
+	$(BIN)/python -m benchmarks.intake --engine kafka --rounds 3 --messages 10000 --chart $(CHARTS)/intake-kafka.svg
+	$(BIN)/python -m benchmarks.drain --engine kafka --rounds 3 --messages 4000 --chart $(CHARTS)/drain-kafka.svg
 
 # Hash-locked, and made so that the files name no registry.
 lock: $(VENV)/.ready-dev

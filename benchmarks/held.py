@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.figures import Progress
 from console.clock import wall_ms
 from console.driver import Driver
-from console.up import WORKERS
+from console.up import WORKERS, spare_the_collector
 from console.wiring import Opened, lane_view, run_workers
 from consumers.intake import fact_of
 from eventlog.port import EventLog
@@ -91,6 +91,7 @@ async def workers(log: Opened, url: str, *, in_flight: int, names: tuple[str, ..
     if running.done():
         running.result()
     driver = await ready
+    spare_the_collector()  # as `tidegate up` does
     try:
         yield driver
     finally:

@@ -293,39 +293,43 @@ def _code(on: "Session", done: list[dict[str, Any]]) -> int:
 
 
 def _told(tide: Tide, channel: "Channel") -> dict[str, Any]:
+    from console.drain_words import going
+
     drain = channel.drain
     assert drain is not None
     return {
         "lane": tide.view.state.mode, "channel": channel.name, "replay": drain.position, "status": drain.status,
         "opened_at": utc(drain.opened_ms), "total": drain.total, "left": drain.left, "rate_per_s": drain.rate_per_s,
-        "in_flight": channel.in_flight,
+        "in_flight": channel.in_flight, **going(tide.view.state, channel),
     }  # fmt: skip
 
 
 def _follow(on: "Session", tides: list[Tide], *, timeout_s: float) -> None:
     """Fold on until nothing is left, a person has aborted, or the time is over; progress on standard error."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from console.drain_words import bar_words, line_of
     from console.wiring import read_into
     from schemas.streams import lane
 
     deadline_s, said_s = time.monotonic() + timeout_s, float("-inf")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[to_go]}"))
     with Progress(*columns, console=Console(stderr=True, markup=False), disable=not is_terminal()) as bar:
         bars = {
-            (tide.view.state.mode, channel.name): bar.add_task(f"{tide.view.state.mode} {channel.name}")
+            (tide.view.state.mode, channel.name): bar.add_task(f"{tide.view.state.mode} {channel.name}", to_go="")
             for tide in tides
             for channel in tide.channels
         }
         while True:
             told = [_told(tide, channel) for tide in tides for channel in tide.channels]
             for each in told:
-                bar.update(bars[each["lane"], each["channel"]], total=each["total"], completed=each["total"] - each["left"])
+                done = each["total"] - each["left"]
+                bar.update(bars[each["lane"], each["channel"]], total=each["total"], completed=done, to_go=bar_words(each))
             if not is_terminal() and time.monotonic() - said_s >= SAY_S:
                 said_s = time.monotonic()
                 for each in told:
-                    on.out.say(f"{each['lane']} {each['channel']}: {each['left']:,} of {each['total']:,} left, {each['status']}")
+                    on.out.say(line_of(each))
             ended = all(each["left"] == 0 or each["status"] == "aborted" for each in told)
             if ended or time.monotonic() >= deadline_s:
                 return
@@ -383,5 +387,8 @@ def _done(done: list[dict[str, Any]], name: Act) -> Iterator[Any]:
 
 
 def _progress_table(told: list[dict[str, Any]]) -> Any:
-    columns = ("lane", "channel", "replay", "status", "total", "left", "in_flight", "rate_per_s")
-    return table([name.replace("_", " ") for name in columns], ([each[name] for name in columns] for each in told))
+    from console.drain_words import drain_note, to_go
+
+    columns = ("lane", "channel", "replay", "status", "total", "left", "in_flight")
+    shown = ([*(each[name] for name in columns), to_go(each) if each["left"] else "", drain_note(each)] for each in told)
+    return table([*(name.replace("_", " ") for name in columns), "to go", "note"], shown, gap_chars=2)

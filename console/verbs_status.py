@@ -102,7 +102,8 @@ class Looking:
 
 def status_of(states: "list[LaneState]", desk: "DeskState", *, at_ms: int) -> dict[str, Any]:
     """The status that these folds amount to at a moment (INTERFACES section 1); what the desk asks of a person comes first."""
-    from lane.summary import channel_states, lane_summary, needs_a_person
+    from console.drain_words import LOOK_COUNT_MAX
+    from lane.summary import channel_states, drains, lane_summary, needs_a_person
     from schemas.streams import DESK
 
     tasks = [
@@ -116,6 +117,7 @@ def status_of(states: "list[LaneState]", desk: "DeskState", *, at_ms: int) -> di
         "channels": channel_states(states, at_ms),
         "lanes": [lane_summary(state, at_ms) for state in states],
         "needs_a_person": [*tasks, *needs_a_person(states)],
+        "drains": drains(states, at_ms, look_count_max=LOOK_COUNT_MAX),
     }
 
 
@@ -144,6 +146,10 @@ def shown(value: dict[str, Any], *, now_ms: int) -> Iterator[Any]:
         ((*(each[name] for name in columns), _age(each["oldest_held_at"], now_ms)) for each in value["lanes"]),
         gap_chars=1,
     )
+    if value["drains"]:
+        from console.drain_words import drains_table
+
+        yield drains_table(value["drains"], title="Drains")
     needed = value["needs_a_person"]
     if needed:
         yield table(

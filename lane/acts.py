@@ -1,5 +1,6 @@
 """What a person does, and what time does on a person's behalf: R5, R15, R22, R34, R56, R57, R61; must not know the wire."""
 
+from lane import pace
 from lane.moves import disturb, let_go, move, park, refresh, touch
 from lane.outcomes import next_submission, put_on_file, take_off_file
 from lane.state import ASIDE, NEVER, Blocker, Drain, Finding, LaneState, Message
@@ -153,6 +154,8 @@ def replay(state: LaneState, position: int, fact: ReplayChanged) -> tuple[Findin
             case "rate":
                 drain.rate_per_s = fact.rate_per_s
                 channel.tokens_milli = None
+                pace.forget(drain)
+        pace.note(state, channel, drain)
     return ()
 
 

@@ -7,7 +7,7 @@ a finding with `void` set says that the fact, or one member of it, had no effect
 from heapq import heappop
 from typing import Final, assert_never
 
-from lane import acts, gate, grants, identity, outcomes
+from lane import acts, gate, grants, identity, outcomes, pace
 from lane.horizon import move_horizon
 from lane.moves import refresh, touch
 from lane.order import late_scopes
@@ -153,6 +153,8 @@ def _adopt(state: LaneState, position: int, fact: PolicyAdopted) -> tuple[Findin
         state.channels.setdefault(name, Channel(name))
     for channel in state.channels.values():
         channel.tokens_milli = None
+        if channel.drain is not None:
+            pace.forget(channel.drain)
     gate.open_what_opened(state, position, before=before, canary=True)
     for message in list(state.held()):
         refresh(state, message)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lane import pace
 from lane.order import late_scopes
 from lane.state import NEVER, Channel, Drain, Finding, LaneState, Message, Outage
 from schemas.facts import ComponentOverridden, OutageDeclared, OutageResolved, Scope, WindowEnded
@@ -193,6 +194,7 @@ def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:
         total=channel.held,
         left=channel.held,
     )
+    pace.note(state, channel, channel.drain)
     for message in waiting:
         message[2].drain_queued = True
     others: dict[tuple[str, bool], int] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from heapq import heappush
 from typing import Final
 
+from lane import pace
 from lane.order import ARRIVALS, blocker, earliest_ms, front
 from lane.state import ASIDE, FINISHED, PENDING, Blocker, Channel, Document, LaneState, Message, State
 
@@ -36,8 +37,11 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
         if in_drain(channel, message):
             assert channel.drain is not None
             channel.drain.left -= 1
+            pace.gone(state, channel, channel.drain)
         message.blocker = message.watching = None
         state.missing.pop(message.position, None)
+    if channel.drain is not None and to in ("transmitted", "captured", "rejected"):
+        pace.heard_of(channel.drain, at_ms - message.since_ms, was=was, to=to)
     state.awaiting.pop(message.position, None)
     state.unsure.pop(message.position, None)
     state.troubled.pop(message.position, None)
@@ -191,6 +195,8 @@ def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
     channel = state.channel(message.channel)
     step = 1 if unblocked else -1
     channel.unblocked += step
+    if unblocked and channel.unblocked == 1 and channel.drain is not None:
+        pace.note(state, channel, channel.drain)
     if message.kind not in ARRIVALS:
         which = (message.tenant, in_drain(channel, message))
         left = channel.others.pop(which, 0) + step

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from lane.drain import Drain as Drain
 from lane.edges import Edge, edges_of
 from lane.policy import Policy
 from schemas.facts import LeaseBasis, Scope
@@ -230,20 +231,6 @@ class Outage:
     def active(self) -> Iterator[tuple[int, Scope]]:
         """Scopes that have not ended, with their number."""
         return ((number, scope) for number, scope in enumerate(self.scopes) if number not in self.ended)
-
-
-@dataclass(slots=True)
-class Drain:
-    """What was held for a channel at an opening, on its way out (R61). `position` is the opening's, and the replay's name."""
-
-    position: int
-    component: str
-    opened_ms: int
-    status: Literal["waiting", "running", "paused", "aborted"]
-    act: int
-    total: int = 0
-    left: int = 0
-    rate_per_s: int | None = None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from lane.forecast import LOOK_COUNT_MAX, forecast
 from lane.policy import SLOWS
 from lane.state import Channel, LaneState, Outage
 from lane.why import is_to_file
@@ -60,6 +61,25 @@ def channel_states(states: Iterable[LaneState], at_ms: int) -> list[Json]:
                     "incident": worst.incident, "reason": worst.reason,
                 }
             )  # fmt: skip
+    return lines
+
+
+def drains(states: Iterable[LaneState], at_ms: int, *, look_count_max: int = LOOK_COUNT_MAX) -> list[Json]:
+    """One line for each drain that has something left: how far, how fast, how long yet, or why it does not go."""
+    lines = []
+    for state in states:
+        for channel in state.channels.values():
+            found = forecast(state, channel, at_ms=at_ms, look_count_max=look_count_max)
+            if found is not None and channel.drain is not None:
+                eta_s = None if found.eta_s is None else round(found.eta_s)
+                lines.append(
+                    {
+                        "lane": state.mode, "channel": channel.name, "replay": channel.drain.position,
+                        "status": channel.drain.status, "total": found.total, "left": found.left, "waits": found.waits,
+                        "rate_per_s": None if found.rate_per_s is None else round(found.rate_per_s, 1), "eta_s": eta_s,
+                        "eta_at": moment(at_ms + eta_s * 1_000) if eta_s is not None and found.runs else None, "why": found.why,
+                    }
+                )  # fmt: skip
     return lines
 
 

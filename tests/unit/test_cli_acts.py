@@ -278,6 +278,20 @@ def test_starting_a_replay_whose_channel_is_shut_again_is_told_as_held(rig: Rig)
     assert (5, 4) == (watched.code, watched.value[0]["left"])
 
 
+def test_status_and_watch_tell_how_a_drain_goes(rig: Rig) -> None:
+    """UX 3: what waits, why, how long it would take at the rate in force, and what waits for something else."""
+    _outage_with_backlog(rig)
+    assert [] == rig.type("status").value["drains"]
+    rig.notice(EDI_RESOLVED, RECEIVED_LATER)
+    assert 0 == rig.type("replay", "rate", "1", "--reason", "slowly").code
+    (told,) = rig.type("status").value["drains"]
+    assert ("highway", "edi", "waiting", 4, 4) == tuple(told[name] for name in ("lane", "channel", "status", "total", "left"))
+    assert ("it waits for tidegate replay start", None, None) == (told["why"], told["eta_at"], told["rate_per_s"])
+    assert "it waits for tidegate replay start" in rig.type("status", as_json=False).out
+    (watched,) = rig.type("replay", "watch", "--timeout", "0").value
+    assert (told["why"], told["eta_s"], told["waits"]) == (watched["why"], watched["eta_s"], watched["waits"])
+
+
 def test_a_watch_that_ends_early_is_partly_done(rig: Rig) -> None:
     """INTERFACES 1: exit 6 while something is left, exit 3 when there is no replay."""
     assert 3 == rig.type("replay", "watch", "--timeout", "0").code

@@ -29,11 +29,11 @@ def rig(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Rig:
 
 
 def test_status_says_exactly_what_others_lean_on(rig: Rig) -> None:
-    """INTERFACES 1: channels, lanes and needs_a_person with these fields."""
+    """INTERFACES 1: channels, lanes and needs_a_person with these fields; what came later stands behind them."""
     rig.notice(EDI_DOWN)
     rig.publish(cargo("k1", "ABCD111"), cargo("k2", "ABCD111"), cargo("p1", "P1", channel="cers", mode="export"))
     value = rig.type("status").value
-    assert ["channels", "lanes", "needs_a_person"] == list(value)
+    assert ["channels", "lanes", "needs_a_person", "drains"] == list(value)
     assert {"name", "direction", "state", "since", "incident", "reason"} == value["channels"][0].keys()
     lanes = {each["lane"]: each for each in value["lanes"]}
     names = "lane received held in_flight captured rejected unknown parked to_file oldest_held_at"

@@ -102,7 +102,7 @@ SHAPES = {
     "at the rate": Shape(lambda: _alone(900), policy={"rate_max_per_s": 6}),
     "at a channel's own rate": Shape(lambda: _alone(700), policy={"channel_rate_max_per_s": {"edi": 5}}, looks=200),
     "as fast as CBSA takes them": Shape(lambda: _alone(1_300), policy={"rate_max_per_s": None, "in_flight_max": 1}, looks=200),
-    "trips behind their cargo": Shape(lambda: _in_pairs(450), answers_s=24, policy={"rate_max_per_s": 6}, looks=300, chance_s=30),
+    "trips behind their cargo": Shape(lambda: _in_pairs(450), answers_s=15, policy={"rate_max_per_s": 6}, looks=300, chance_s=20),
     "trips behind their cargo, looked at": Shape(lambda: _in_pairs(350), answers_s=30, policy={"rate_max_per_s": 6}, chance_s=30),
     "trips after all cargo": Shape(lambda: _in_waves(600), answers_s=30, policy={"rate_max_per_s": 6}, looks=300, chance_s=30),
     "a tail that waits for answers": Shape(lambda: _with_a_long_chain(300, 80), answers_s=4, chance_s=75),

@@ -39,6 +39,8 @@ OUTCOMES: Final[frozenset[str]] = frozenset({"captured", "rejected", "duplicate"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
 
 def parse_page(raw: bytes) -> Sequence[Answer]:
     """Return the answers of a body of `GET /v1/responses`, in the order given. Raises ValueError with a sentence."""
@@ -103,7 +105,7 @@ def _cut(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _readable(item: object) -> bool:
     try:
-        _answer(item)
+        _checked(item)
     except ValueError:
         return False
     return True
@@ -141,22 +143,39 @@ def _seq(value: object) -> int:
 
 
 def _answer(item: object) -> Answer:
+    fields, at_ms = _checked(item)
+    return Answer(
+        seq=fields["seq"],
+        wire_key=fields.get("idempotency_key"),
+        receiver=fields["receiver"],
+        outcome=fields["outcome"],
+        code=fields.get("code") or "",
+        text=(fields.get("text") or "")[:TEXT_CHARS_MAX],
+        at_ms=at_ms,
+    )
+
+
+def _checked(item: object) -> tuple[dict[str, Any], int]:
+    """Return an answer's fields, each of which can be read, and its time. Raises ValueError with a sentence.
+
+    A page is looked at when it is fetched and again when it is read from the log: what is not needed twice is in `_answer`.
+    """
     if not isinstance(item, dict):
         raise ValueError(f"An answer must be a JSON object, not {item!r:.80}.")
     if CUT in item:
         raise ValueError(
             f"Answer {item.get('seq')!r:.80} was too long to keep; its beginning is kept, fetch the whole from CBSA."
         )
-    key = item.get("idempotency_key")
-    return Answer(
-        seq=_seq(item.get("seq")),
-        wire_key=None if key is None else _string(item, "idempotency_key", WIRE_KEY_CHARS_MAX),
-        receiver=_string(item, "receiver", CODE_CHARS_MAX),
-        outcome=_outcome(item.get("outcome")),
-        code=_string(item, "code", CODE_CHARS_MAX) if item.get("code") is not None else "",
-        text=_string(item, "text", None)[:TEXT_CHARS_MAX] if item.get("text") is not None else "",
-        at_ms=_at_ms(item.get("at")),
-    )
+    _seq(item.get("seq"))
+    if item.get("idempotency_key") is not None:
+        _check_string(item, "idempotency_key", WIRE_KEY_CHARS_MAX)
+    _check_string(item, "receiver", CODE_CHARS_MAX)
+    _outcome(item.get("outcome"))
+    if item.get("code") is not None:
+        _check_string(item, "code", CODE_CHARS_MAX)
+    if item.get("text") is not None:
+        _check_string(item, "text", None)
+    return item, _at_ms(item.get("at"))
 
 
 def _outcome(value: object) -> AnswerOutcome:
@@ -165,7 +184,7 @@ def _outcome(value: object) -> AnswerOutcome:
     return cast("AnswerOutcome", value)
 
 
-def _string(item: Mapping[str, object], name: str, chars_max: int | None) -> str:
+def _check_string(item: Mapping[str, object], name: str, chars_max: int | None) -> None:
     value = item.get(name)
     if not isinstance(value, str):
         raise ValueError(f"An answer's `{name}` must be a string, not {value!r:.80}.")
@@ -173,7 +192,6 @@ def _string(item: Mapping[str, object], name: str, chars_max: int | None) -> str
         raise ValueError(f"An answer's `{name}` is {len(value)} characters long; at most {chars_max} are read.")
     if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         raise ValueError(f"An answer's `{name}` holds half a character (a lone surrogate), which no store can keep.")
-    return value
 
 
 def _at_ms(value: object) -> int:
@@ -188,4 +206,4 @@ def _at_ms(value: object) -> int:
     if at.year not in YEARS:
         raise ValueError(f"An answer's `at` is in the year {at.year}; {YEARS[0]} to {YEARS[-1]} are read: {value!r:.80}.")
     # Whatever is read can then be shown in every zone; and in whole milliseconds, which floats would lose.
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // _MILLISECOND

@@ -163,14 +163,14 @@ def _tls_context(settings: AuthoritySettings) -> ssl.SSLContext | None:
 
 
 def _wall_clock() -> Callable[[], str]:
-    """Return a clock that tells RFC 3339 to the millisecond; the calendar is worked out once a second, since each POST asks."""
-    second, text = -1, ""
+    """Return a clock that tells RFC 3339 to the millisecond; what is told is worked out once a millisecond and kept once."""
+    last_ms, text = -1, ""
 
     def at() -> str:
-        nonlocal second, text
-        now_s, rest_ns = divmod(time.time_ns(), 1_000_000_000)
-        if now_s != second:
-            second, text = now_s, datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{text}.{rest_ns // 1_000_000:03d}+00:00"
+        nonlocal last_ms, text
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms != last_ms:
+            last_ms, text = now_ms, datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return text
 
     return at

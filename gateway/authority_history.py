@@ -4,25 +4,38 @@ All of it lies in memory and ends with the process. The file, where one is given
 a message is taken and one when it is judged, the later line of a `seq` counting.
 """
 
+import base64
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from gateway.authority_documents import TakenMessage
 from gateway.authority_order import HistoryRow
 from gateway.authority_register import Verdict
 
 HISTORY_COUNT_MAX: Final = 2_000_000
-"""Most messages kept, at about 1 KiB each: more than the eight days of autumn 2025 (DOMAIN section 6). Beyond it, 503."""
+"""Most messages kept, at about 1.4 KiB each: more than the eight days of autumn 2025 (DOMAIN section 6). Beyond it, 503."""
 
 ANSWERS_PAGE_MAX: Final = 500
 """Most answers in a page (INTERFACES section 4)."""
 
-AnswerRow: TypeAlias = dict[str, Any]
-"""One answer as INTERFACES section 4 writes it."""
+
+class AnswerRow(NamedTuple):
+    """One answer of INTERFACES section 4, before it has a seq and a time; its strings are those of the message's entry."""
+
+    idempotency_key: str | None
+    receiver: str
+    outcome: str
+    code: str
+    text: str
+
+    def as_json(self, seq: int, at: str) -> dict[str, Any]:
+        """Return the answer as it is fetched; the payload stands for the EDI that CBSA would send."""
+        payload = f"SIM*{self.outcome}*{self.code}*{self.idempotency_key or ''}*{self.text}~"
+        return {"seq": seq, **self._asdict(), "payload_base64": base64.b64encode(payload.encode()).decode(), "at": at}
 
 
 class HistoryFull(Exception):
@@ -115,17 +128,20 @@ class Answers:
 
     def __init__(self) -> None:
         self._rows: list[AnswerRow] = []
+        self._ats: list[str] = []
 
     @property
     def last_seq(self) -> int:
         """The seq of the last answer, 0 when there is none."""
         return len(self._rows)
 
-    def add(self, draft: AnswerRow, at: str) -> None:
+    def add(self, row: AnswerRow, at: str) -> None:
         """Give the answer its seq: from now on it is there to be fetched."""
-        self._rows.append({"seq": len(self._rows) + 1, **draft, "at": at})
+        self._rows.append(row)
+        self._ats.append(at)
 
     def page(self, after: int) -> dict[str, Any]:
         """Return a page of `GET /v1/responses`; an `after` beyond the end is answered with the end, which is smaller."""
-        rows = self._rows[after : after + ANSWERS_PAGE_MAX]
-        return {"next": rows[-1]["seq"] if rows else min(after, self.last_seq), "responses": rows}
+        end = min(after + ANSWERS_PAGE_MAX, self.last_seq)
+        rows = [self._rows[index].as_json(index + 1, self._ats[index]) for index in range(after, end)]
+        return {"next": min(end, self.last_seq), "responses": rows}

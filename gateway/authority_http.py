@@ -15,8 +15,10 @@ PUT  /v1/sim/listener                {"listening": false, "for_s": N}: the port 
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
@@ -26,15 +28,17 @@ from aiohttp.web_request import BaseRequest
 
 from gateway.authority_documents import TakenMessage, own_key_of
 from gateway.authority_faults import TAKEN_BEFORE_FAULT, bounded, read_fault_plan
-from gateway.authority_history import HISTORY_COUNT_MAX, HistoryEntry, HistoryFull
-from gateway.authority_intake import Authority, drafted
+from gateway.authority_history import HISTORY_COUNT_MAX, AnswerRow, HistoryEntry, HistoryFull
+from gateway.authority_intake import Authority
 from gateway.authority_order import HistoryRow, order_violations
-from gateway.authority_register import Verdict
 from schemas.messages import FUNCTIONS, OWN_KEY
 from schemas.streams import MODES
 
 WAIT_MAX_S: Final = 60.0
 """Longest long poll: proxies cut silent connections not much later."""
+
+GATHER_S: Final = 0.005
+"""How long a poll that waited gathers answers after its first: pages of some dozens at full speed, not of one or two."""
 
 CLOSED_MAX_S: Final = 300.0
 """Longest time without a listener: nobody could ask for it back sooner."""
@@ -89,7 +93,7 @@ class AuthorityService:
         self._close_listener = close_listener
         self._overlaps = Overlaps()
         self._answered = asyncio.Event()
-        authority.on_answer = self._wake_polls
+        authority.on_answer = self._answered.set
         self.connections_accepted = 0
         self._routes: Mapping[tuple[str, str], Handler] = {
             ("GET", "/v1/responses"): self._responses,
@@ -177,17 +181,13 @@ class AuthorityService:
         query = _query(request)
         after, wait_s = _whole(query, "after"), min(_number(query, "wait"), WAIT_MAX_S)
         if wait_s > 0 and after >= self._authority.answers.last_seq:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     while after >= self._authority.answers.last_seq:
+                        self._answered.clear()
                         await self._answered.wait()
-            except TimeoutError:
-                return _json(self._authority.answers.page(after))
+                    await asyncio.sleep(GATHER_S)
         return _json(self._authority.answers.page(after))
-
-    def _wake_polls(self) -> None:
-        self._answered.set()
-        self._answered = asyncio.Event()
 
     def _status(self, wire_key: str) -> web.StreamResponse:
         first = self._authority.history.first(wire_key)
@@ -239,9 +239,9 @@ class AuthorityService:
         outcome, key = body.get("outcome", "notice"), body.get("idempotency_key")
         if outcome not in ("captured", "rejected", "duplicate", "notice") or not isinstance(key, str | None):
             raise ValueError("An answer has an outcome (captured, rejected, duplicate, notice) and a key or null.")
-        verdict = Verdict(outcome="captured", code=str(body.get("code", "")), text=str(body.get("text", "")))
-        answer = drafted(key, str(body.get("receiver", "")), verdict)
-        self._authority.answer_unasked(self._authority.channel(str(body.get("channel", "edi"))), {**answer, "outcome": outcome})
+        receiver, code, text = (str(body.get(name, "")) for name in ("receiver", "code", "text"))
+        answer = AnswerRow(key, receiver, outcome, code, text)
+        self._authority.answer_unasked(self._authority.channel(str(body.get("channel", "edi"))), answer)
         return _json({"last_seq": self._authority.answers.last_seq})
 
     async def _listener(self, request: BaseRequest) -> web.StreamResponse:
@@ -266,10 +266,11 @@ def _read_message(request: BaseRequest, body: bytes) -> TakenMessage:
         raise ValueError(f"Tidegate-Mode {mode!r:.40}, -Kind {kind!r:.40} or -Function {function!r:.40} is not one we know.")
     if mode == "highway" and kind == "conveyance_arrival":
         raise ValueError("The highway has no conveyance arrival by EDI (plan 3.1).")
-    keys = _object(request.headers.get("Tidegate-Keys", ""), "Tidegate-Keys")
-    for name, values in keys.items():
+    keys = {}
+    for name, values in _object(request.headers.get("Tidegate-Keys", ""), "Tidegate-Keys").items():
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise ValueError(f"Tidegate-Keys must list strings under {name!r:.40}.")
+        keys[sys.intern(name)] = tuple(values)
     return TakenMessage(
         wire_key=wire_key,
         tenant=tenant,
@@ -287,7 +288,7 @@ def _header(request: BaseRequest, name: str) -> str:
     value = request.headers.get(name)
     if not value:
         raise ValueError(f"A message needs the header {name}.")
-    return unquote(value) if "%" in value else value
+    return sys.intern(unquote(value) if "%" in value else value)  # the same few words a million times: kept once
 
 
 def _object(text: str | bytes, what: str) -> dict[str, Any]:

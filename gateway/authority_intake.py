@@ -3,7 +3,6 @@
 Time comes in as arguments: a monotonic clock, a way to be called again, and the wall clock's text for what is recorded.
 """
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -14,7 +13,9 @@ from gateway.authority_faults import FaultPlan
 from gateway.authority_history import AnswerRow, Answers, History, HistoryEntry
 from gateway.authority_register import Register, Verdict
 
-REPEAT_TEXT: Final = "this key was taken before with the same bytes; its first outcome stands"
+REPEATED: Final = Verdict(
+    outcome="duplicate", code="DUP", text="this key was taken before with the same bytes; its first outcome stands"
+)
 
 Taking: TypeAlias = Literal["taken", "conflict"]
 
@@ -83,6 +84,8 @@ class Authority:
 
     def _wake(self, channel: Channel) -> None:
         """Ask for one timer per channel, not one per message."""
+        if not channel.to_judge and not channel.to_answer:
+            return
         dues = [due_s for due_s in (channel.to_judge.next_due_s(), channel.to_answer.next_due_s()) if due_s is not None]
         if not dues or (channel.wake_at_s is not None and channel.wake_at_s <= min(dues)):
             return
@@ -96,44 +99,28 @@ class Authority:
         self.clock.call_at(wake_at_s, look)
 
     def _judge(self, entry: HistoryEntry, channel: Channel) -> None:
-        if entry.repeat:
-            verdict = Verdict(outcome="duplicate", code="DUP", text=REPEAT_TEXT)
-        else:
-            verdict = self.register.judge(entry.message)
+        verdict = REPEATED if entry.repeat else self.register.judge(entry.message)
         self.history.judged(entry, verdict)
-        answer = drafted(entry.message.wire_key, entry.message.tenant, verdict)
+        answer = AnswerRow(entry.message.wire_key, entry.message.tenant, verdict.outcome, verdict.code, verdict.text)
         match self.faults.draw_answer(entry.message.wire_key) if self.faults.faults else None:
             case "answer_twice":
                 self._send(answer, channel)
-                self._send(dict(answer), channel)
+                self._send(answer, channel)
             case "answer_late":
                 late_at_s = self.clock.now_s() + self.faults.late_s
                 self.clock.call_at(late_at_s, lambda: self.answer_unasked(channel, answer))
             case "answer_lost":
                 return
             case "answer_unknown_key":
-                self._send({**answer, "idempotency_key": f"{entry.message.wire_key}-nobody-sent-this"}, channel)
+                self._send(answer._replace(idempotency_key=f"{entry.message.wire_key}-nobody-sent-this"), channel)
                 self._send(answer, channel)
             case "answer_other_tenant":
-                self._send({**answer, "receiver": f"not-{entry.message.tenant}"}, channel)
+                self._send(answer._replace(receiver=f"not-{entry.message.tenant}"), channel)
             case "answer_unreadable":
-                self._send({**answer, "outcome": "perhaps"}, channel)
+                self._send(answer._replace(outcome="perhaps"), channel)
             case _:
                 self._send(answer, channel)
 
     def _send(self, answer: AnswerRow, channel: Channel) -> None:
         delay_s = channel.delay_s if channel.outbound == "delayed" else 0.0
         channel.to_answer.put(answer, self.clock.now_s() + delay_s + self.faults.answer_latency_ms / 1000)
-
-
-def drafted(wire_key: str | None, receiver: str, verdict: Verdict) -> AnswerRow:
-    """Return an answer before it has a seq and a time; its payload stands for the EDI that CBSA would send."""
-    payload = f"SIM*{verdict.outcome}*{verdict.code}*{wire_key or ''}*{verdict.text}~"
-    return {
-        "idempotency_key": wire_key,
-        "receiver": receiver,
-        "outcome": verdict.outcome,
-        "code": verdict.code,
-        "text": verdict.text,
-        "payload_base64": base64.b64encode(payload.encode()).decode(),
-    }

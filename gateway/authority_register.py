@@ -22,8 +22,9 @@ lists. Unnamed ones follow from relations, and a predecessor that never came to 
 conveyance, E5 for every arrival of a cargo that no release on file names. `off` does not judge that edge.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from gateway.authority_documents import DocumentRef, TakenMessage, document_ref, first_named, named
@@ -68,25 +69,45 @@ class _Document:
         return self.latest is not None and self.latest.function != "cancel"
 
 
-@dataclass(slots=True)
+class _Naming:
+    """Who names a key: documents in the order they came, whatever their verdict. Entries are never removed."""
+
+    def __init__(self) -> None:
+        self._refs: dict[str, dict[str, DocumentRef | dict[DocumentRef, None]]] = {}
+
+    def add(self, mode: str, key: str, ref: DocumentRef) -> None:
+        refs = self._refs.setdefault(mode, {})
+        known = refs.setdefault(key, ref)  # nearly every key has one: a table for each took 400 bytes more
+        if isinstance(known, dict):
+            known[ref] = None
+        elif known != ref:
+            refs[key] = {known: None, ref: None}
+
+    def of(self, mode: str, key: str) -> Iterable[DocumentRef]:
+        known = self._refs.get(mode, {}).get(key, {})
+        return known if isinstance(known, dict) else (known,)
+
+
 class _Index:
-    """Who names a key, by (mode, key): documents in the order they came, whatever their verdict. Entries are never removed."""
+    """The relations that predecessors are looked up by."""
 
-    conveyances_by_ccn: dict[tuple[str, str], dict[DocumentRef, None]] = field(default_factory=dict)
-    cargos_by_crn: dict[tuple[str, str], dict[DocumentRef, None]] = field(default_factory=dict)
-    releases_by_ccn: dict[tuple[str, str], dict[DocumentRef, None]] = field(default_factory=dict)
-    closes_by_house_bill: dict[tuple[str, str], dict[DocumentRef, None]] = field(default_factory=dict)
-
-    def add(self, message: TakenMessage) -> None:
-        table, name = {
+    def __init__(self) -> None:
+        self.conveyances_by_ccn = _Naming()
+        self.cargos_by_crn = _Naming()
+        self.releases_by_ccn = _Naming()
+        self.closes_by_house_bill = _Naming()
+        self._by_kind = {
             "conveyance": (self.conveyances_by_ccn, "ccn"),
             "cargo": (self.cargos_by_crn, "crn"),
             "release": (self.releases_by_ccn, "ccn"),
             "close": (self.closes_by_house_bill, "house_bill"),
-        }.get(message.kind, (None, ""))
-        if table is not None:
+        }
+
+    def add(self, message: TakenMessage, ref: DocumentRef) -> None:
+        if message.kind in self._by_kind:
+            naming, name = self._by_kind[message.kind]
             for key in named(message.keys, name):
-                table.setdefault((message.mode, key), {})[message.document] = None
+                naming.add(message.mode, key, ref)
 
 
 class Register:
@@ -103,8 +124,11 @@ class Register:
 
     def judge(self, message: TakenMessage) -> Verdict:
         """Return the verdict on the next message and remember it: a captured one changes what is on file."""
-        document = self._documents.setdefault(message.document, _Document(message.document, message))
-        self._index.add(message)
+        ref = message.document
+        document = self._documents.get(ref)
+        if document is None:
+            document = self._documents[ref] = _Document(ref, message)
+        self._index.add(message, ref)
         document.seen = message
         verdict = self._verdict(message, document)
         if verdict.outcome == "captured":
@@ -127,7 +151,7 @@ class Register:
             for code, label, text in self._broken(message):
                 if self._levels[code] != "off":
                     return _rejected(code, label, text)
-        return Verdict(outcome="captured", code="OK", text=f"{message.kind} {message.own} {message.function} captured")
+        return _captured(message.kind, message.function)
 
     def _broken(self, message: TakenMessage) -> Iterator[tuple[str, Label, str]]:
         match message.kind:
@@ -175,7 +199,7 @@ class Register:
             return
         ccn = cargo.ref[2]
         if close.mode in _ROAD:
-            seen = self._index.conveyances_by_ccn.get((close.mode, ccn), {})
+            seen = self._index.conveyances_by_ccn.of(close.mode, ccn)
             carried = any(self._names_now(ref, "ccn", ccn) for ref in seen)
             expected = bool(seen) or self._levels["E2"] == "strict"
         else:
@@ -200,7 +224,7 @@ class Register:
             if not self.is_on_file((mode, "ccn", ccn)):
                 yield "E4", "assumed", f"cargo not on file: arrival of {crn} names CCN {ccn}"
         for ccn in ccns:
-            releases = [self._documents[ref] for ref in self._index.releases_by_ccn.get((mode, ccn), {})]
+            releases = [self._documents[ref] for ref in self._index.releases_by_ccn.of(mode, ccn)]
             if any(release.latest is None for release in releases):
                 yield "E5", "assumed", f"release not on file: one for CCN {ccn} came in and was not captured"
             elif self._levels["E5"] == "strict" and not any(release.on_file for release in releases):
@@ -214,7 +238,7 @@ class Register:
         conveyance = self._documents.get((arrival.mode, "conveyance", arrival.own))
         if arrival.mode == "rail":
             return list(named(conveyance.latest.keys, "ccn")) if conveyance and conveyance.latest else []
-        cargos = [self._documents[ref] for ref in self._index.cargos_by_crn.get((arrival.mode, arrival.own), {})]
+        cargos = [self._documents[ref] for ref in self._index.cargos_by_crn.of(arrival.mode, arrival.own)]
         # A cargo that was on file and was cancelled, or changed to another CRN, is no part of this arrival any more.
         return [
             cargo.ref[2]
@@ -237,11 +261,9 @@ class Register:
             ccn = parent
         return None
 
-    def _holders(
-        self, index: Mapping[tuple[str, str], Mapping[DocumentRef, None]], message: TakenMessage, name: str, key: str
-    ) -> Iterator[TakenMessage]:
+    def _holders(self, index: _Naming, message: TakenMessage, name: str, key: str) -> Iterator[TakenMessage]:
         """Yield the latest messages of other documents on file that name this key now."""
-        for ref in index.get((message.mode, key), {}):
+        for ref in index.of(message.mode, key):
             latest = self._documents[ref].latest
             if ref != message.document and latest is not None and self._names_now(ref, name, key):
                 yield latest
@@ -249,6 +271,11 @@ class Register:
     def _names_now(self, ref: DocumentRef, name: str, key: str) -> bool:
         document = self._documents[ref]
         return document.on_file and document.latest is not None and key in named(document.latest.keys, name)
+
+
+@functools.cache  # as many as kinds and functions: each message keeps one of them
+def _captured(kind: str, function: str) -> Verdict:
+    return Verdict(outcome="captured", code="OK", text=f"{kind} {function} captured")
 
 
 def _rejected(code: str, label: Label, text: str) -> Verdict:

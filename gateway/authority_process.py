@@ -22,6 +22,12 @@ READY_TIMEOUT_S: Final = 20.0
 END_TIMEOUT_S: Final = 10.0
 """What SIGTERM may take before SIGKILL ends it."""
 
+CHECK_TIMEOUT_S: Final = 600.0
+"""The order check of a million messages takes ten seconds of a core to itself, a minute on a busy machine."""
+
+HISTORY_PAGE: Final = 50_000
+"""Rows of the history fetched at a time: 20 MB."""
+
 ASK_TIMEOUT_S: Final = 70.0
 """Longer than the longest long poll."""
 
@@ -42,9 +48,9 @@ class AuthorityProcess:
     base_url: str
     process: subprocess.Popen[str]
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, *, timeout_s: float = ASK_TIMEOUT_S) -> Any:
         """GET and return the JSON. Raises urllib.error.HTTPError and OSError."""
-        with urllib.request.urlopen(self.base_url + path, timeout=ASK_TIMEOUT_S) as response:
+        with urllib.request.urlopen(self.base_url + path, timeout=timeout_s) as response:
             return json.load(response)
 
     def put(self, path: str, body: Mapping[str, Any], *, method: str = "PUT") -> Any:
@@ -78,8 +84,12 @@ class AuthorityProcess:
         return True
 
     def history(self, after: int = 0) -> list[dict[str, Any]]:
-        """Return what came in, in order."""
-        rows: list[dict[str, Any]] = self.get(f"/v1/history?after={after}")["history"]
+        """Return what came in, in order, fetched HISTORY_PAGE at a time."""
+        rows: list[dict[str, Any]] = []
+        while page := self.get(f"/v1/history?after={after + len(rows)}&limit={HISTORY_PAGE}")["history"]:
+            rows += page
+            if len(page) < HISTORY_PAGE:
+                break
         return rows
 
     def responses(self, after: int = 0, wait_s: float = 0) -> dict[str, Any]:
@@ -99,7 +109,7 @@ class AuthorityProcess:
 
     def order_violations(self) -> list[dict[str, Any]]:
         """Return what was captured in the wrong order."""
-        found: list[dict[str, Any]] = self.get("/v1/sim/order-violations")["order_violations"]
+        found: list[dict[str, Any]] = self.get("/v1/sim/order-violations", timeout_s=CHECK_TIMEOUT_S)["order_violations"]
         return found
 
     def kill(self) -> None:

@@ -297,7 +297,7 @@ class Lane(RuleBasedStateMachine):
         assert canonical(self.story.state) == canonical(again)
 
 
-def _log(seed: int) -> list[tuple[int, LaneFact]]:
+def random_log(seed: int) -> list[tuple[int, LaneFact]]:
     """A log of a few hundred facts from a seed: publish, close, open, send, answer, in no order worth the name."""
     dice, story = Random(seed), Story("rail", drain="operator", rate_max_per_s=None)
     story.take_lane()
@@ -332,7 +332,7 @@ def _log(seed: int) -> list[tuple[int, LaneFact]]:
 def digest(seed: int) -> str:
     """The SHA-256 of the state that a seed's log folds to."""
     state = LaneState("rail")
-    for position, fact in _log(seed):
+    for position, fact in random_log(seed):
         fold.apply(state, position, fact)
     return sha256(canonical(state)).hexdigest()
 
@@ -350,7 +350,7 @@ def test_i5_the_state_is_the_same_to_the_byte_under_any_hash_seed(hash_seed: str
 @settings(max_examples=15, deadline=None)
 def test_i5_a_log_folded_in_pieces_gives_the_same_bytes(seed: int, cut: int) -> None:
     """I5a: reading the state in between, and asking `why`, leaves no trace."""
-    log = _log(seed)
+    log = random_log(seed)
     whole, pieces = LaneState("rail"), LaneState("rail")
     for position, fact in log:
         fold.apply(whole, position, fact)

@@ -1,0 +1,121 @@
+"""A snapshot is a cache: from whatever position a fold starts, its bytes and its choices are those of a fold from zero (I5)."""
+
+from dataclasses import fields
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lane import fold
+from lane.canonical import canonical
+from lane.snapshot import CHANNEL_SLOTS, DOCUMENT_SLOTS, HINTS, MESSAGE_SLOTS, STATE_FIELDS, dump, load
+from lane.state import Channel, Document, LaneState, Message
+from replay.planner import plan
+from schemas.facts import LaneFact
+from tests.property.test_fold_machine import random_log
+from tests.unit.lane_story import Story, assert_consistent
+
+
+def _choices(state: LaneState) -> list[int]:
+    """What a planner would name next: asked of a copy, for it takes from the heaps."""
+    return [message.position for message in plan(load(dump(state)), at_ms=state.now_ms + 10**6, outstanding={})]
+
+
+def _fold(state: LaneState, log: list[tuple[int, LaneFact]]) -> LaneState:
+    for position, fact in log:
+        fold.apply(state, position, fact)
+    return state
+
+
+@given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 400), min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_i5_a_fold_that_goes_on_from_a_snapshot_gives_the_same_bytes(seed: int, cuts: list[int]) -> None:
+    """I5: at each later position the state, whole and canonical, equals the one from zero."""
+    log = random_log(seed)
+    zero, resumed = LaneState("rail"), LaneState("rail")
+    for number, (position, fact) in enumerate(log):
+        if number in cuts:
+            resumed = load(dump(resumed))
+            assert_consistent(resumed)
+        fold.apply(zero, position, fact)
+        fold.apply(resumed, position, fact)
+        if number % 7 == 0 or number + 1 == len(log):
+            assert canonical(zero) == canonical(resumed)
+            assert dump(zero) == dump(resumed)
+
+
+@given(seed=st.integers(0, 2**32), cut=st.integers(0, 400))
+@settings(max_examples=25, deadline=None)
+def test_i5_a_planner_chooses_the_same_after_a_snapshot(seed: int, cut: int) -> None:
+    """The ready heaps are built anew at a load, with the members and the order that a fold from zero gives them."""
+    log = random_log(seed)
+    zero, resumed = _fold(LaneState("rail"), log[:cut]), load(dump(_fold(LaneState("rail"), log[:cut])))
+    assert [each.position for each in plan(zero, at_ms=zero.now_ms + 10**6, outstanding={})] == [
+        each.position for each in plan(resumed, at_ms=zero.now_ms + 10**6, outstanding={})
+    ]
+    for position, fact in log[cut:]:
+        fold.apply(zero, position, fact)
+        fold.apply(resumed, position, fact)
+    assert _choices(zero) == _choices(resumed)
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_i5_what_a_planner_took_leaves_no_trace_in_a_snapshot(seed: int) -> None:
+    """The ready heaps are one process's own: what a planner holds in its hand stands ready again after a start."""
+    log = random_log(seed)
+    dice, asked, plain = Random(seed), LaneState("rail"), LaneState("rail")
+    for position, fact in log:
+        fold.apply(asked, position, fact)
+        fold.apply(plain, position, fact)
+        if dice.random() < 0.2:
+            plan(asked, at_ms=asked.now_ms, outstanding={})
+    assert dump(plain) == dump(asked)
+
+
+def test_every_slot_of_the_state_stands_in_a_snapshot() -> None:
+    """Whoever adds a slot to the state says here how it is kept, or a start from a snapshot would forget it."""
+    names = {
+        Document: set(Document.__slots__),
+        Message: set(Message.__slots__),
+        Channel: {each.name for each in fields(Channel)},
+        LaneState: set(vars(LaneState("rail"))),
+    }
+    kept = {Document: DOCUMENT_SLOTS, Message: MESSAGE_SLOTS, Channel: CHANNEL_SLOTS, LaneState: STATE_FIELDS}
+    for kind, slots in names.items():
+        assert slots - set(HINTS) == set(kept[kind]), kind.__name__
+
+
+def test_a_snapshot_holds_every_kind_of_thing_that_a_lane_can_hold() -> None:
+    """A state with an outage, a window, a drain, a canary, open grants, verdicts and late answers comes back whole."""
+    story = Story("rail", drain="operator", in_flight_max=3, rate_max_per_s=5, settling_ms=1_000)
+    story.cargo("A1")
+    story.cargo("A2", deadline_ms=None) if False else story.cargo("A2", not_after_ms=story.at_ms + 10**7)
+    story.cargo("A1", key="A1 again")
+    story.cargo("A1")
+    story.arrival("T", "A1", occurred_ms=story.at_ms + 60_000)
+    story.trip("T", "A1", "A9")
+    story.done("A1")
+    story.declare("cig", tenants=("acme",))
+    story.declare("edi", incident="TCC2", direction="outbound", effect="delayed")
+    story.declare("edi", incident="TCC3", starts_s=100, ends_s=200)
+    story.declare("edi", incident="TCC4")
+    story.cargo("A3")
+    story.resolve("TCC4")
+    story.override("edi")
+    story.replay("start", rate_per_s=2)
+    story.intend("A2")
+    again = load(dump(story.state))
+    assert_consistent(again)
+    assert canonical(story.state) == canonical(again)
+    assert dump(story.state) == dump(again)
+    assert story.state.late == again.late
+    assert [each.position for _, each in sorted(story.state.timed)] == [each.position for _, each in sorted(again.timed)]
+
+
+@pytest.mark.parametrize("body", [b"", b"no snapshot", b"N", b"(\x00\x00\x00\x00"])
+def test_other_bytes_are_refused_as_such(body: bytes) -> None:
+    """Whoever keeps snapshots passes over what can't be read; a load raises only what `UNREADABLE` names."""
+    with pytest.raises((ValueError, EOFError, TypeError)):
+        load(body)

@@ -1,9 +1,9 @@
 """A log of years in minutes: N facts of one lane and the records they came from, straight through the engine's own append.
 
-`python -m benchmarks.generate DIR --facts 10000000` writes an embedded log; simulated days pass at a steady rate. The mix, of each
-hundred trips: 97 trips of three shipments where each message is granted, concluded and answered alone (60 trips) or with its
-neighbours (37), 2 with a message rejected for good and corrected, 1 with an unknown that a status query ends; a notice that closes
-EDI for two hours each thirty days; a new lease a day; where the fold knows a horizon, it moves once a day.
+`python -m benchmarks.generate DIR --facts 10000000` writes an embedded log; simulated days pass at a steady rate. Of a hundred
+trips of three shipments and a conveyance, 60 are granted, concluded and answered message by message and the rest in groups; two
+have a message that is rejected and corrected, one has an unknown that a status query ends. A notice closes EDI for two hours
+every thirty days, and the lease changes hands once a day.
 """
 
 import argparse
@@ -95,7 +95,7 @@ class Town:
 
     def _outage(self, number: str) -> Iterator[Put]:
         scope = Scope(component="edi", direction="inbound", effect="unavailable")
-        common = {"incident": number, "title": "EDI inbound outage", "received_ms": self.now_ms}
+        common: dict[str, Any] = {"incident": number, "title": "EDI inbound outage", "received_ms": self.now_ms}
         source = yield from self._notice(number, "open", (scope,))
         yield self._say(OutageDeclared(at_ms=self.now_ms, source=source, scopes=(scope,), **common))
         self.now_ms += OUTAGE_MS
@@ -119,9 +119,10 @@ class Town:
         ccns = tuple(f"BNCH{number:09}{letter}" for letter in "ABC")
         tenant = f"tenant-{number % 40:02}"
         luck = self._dice.random()
-        cargo = []
+        cargo: list[int] = []
         for ccn in ccns:
-            cargo.append((yield from self._receive(tenant, ccn, "cargo", {"ccn": (ccn,)})))
+            position = yield from self._receive(tenant, ccn, "cargo", {"ccn": (ccn,)})
+            cargo.append(position)
         trip = yield from self._receive(tenant, f"T{number:09}", "conveyance", {"crn": (f"BNCH{number:09}T",), "ccn": ccns})
         names = [*ccns]
         if luck < 0.02:
@@ -129,7 +130,7 @@ class Town:
             fixed = yield from self._receive(tenant, f"{ccns[0]}-2", "cargo", {"ccn": ccns[:1]}, corrects=ccns[0])
             cargo, names = [fixed, *cargo[1:]], [f"{ccns[0]}-2", *names[1:]]
         elif luck < 0.03:
-            yield from self._unknown(tenant, cargo[0])
+            yield from self._unknown(cargo[0])
             cargo, names = cargo[1:], names[1:]
         if luck < 0.40:
             yield from self._send(tenant, cargo, names)
@@ -161,27 +162,31 @@ class Town:
         )
         yield self._say(SendsConcluded(at_ms=self.now_ms, epoch=self._epoch, outcomes=outcomes))
         self.now_ms += 200
-        previous_seq, answers, items = self._seq, [], []
-        code, text = ("", "") if outcome == "captured" else ("T36", "weight missing")
-        for key in keys:
-            self._seq += 1
-            given = AnswerGiven(
-                tenant=tenant, key=key, submission=1, outcome=outcome, code=code, text=text, seq=self._seq, answered_ms=self.now_ms
-            )
-            answers.append(given)
-            items.append({
-                "seq": self._seq, "idempotency_key": f"{self.mode}/{tenant}/{key}", "receiver": tenant, "outcome": outcome, "code": code, "text": text,
-                "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now_ms // 1000)),
-            })  # fmt: skip
-        raw = json.dumps({"responses": items, "next": self._seq}).encode()
-        page = Page(raw=raw, previous_seq=previous_seq, last_seq=self._seq, count=len(items))
+        page, answers = self._page(tenant, keys, outcome)
         source = self._source(RESPONSES)
         yield Put(RESPONSES, page_entry(GATEWAY, page))
-        yield self._say(AnswersReceived(at_ms=self.now_ms, source=source, gateway=GATEWAY, answers=tuple(answers)))
+        yield self._say(AnswersReceived(at_ms=self.now_ms, source=source, gateway=GATEWAY, answers=answers))
 
-    def _unknown(self, tenant: str, position: int) -> Iterator[Put]:
+    def _page(self, tenant: str, keys: list[str], outcome: Any) -> tuple[Page, tuple[AnswerGiven, ...]]:
+        """CBSA's answers as they are polled, and as a fact says them."""
+        code, text = ("", "") if outcome == "captured" else ("T36", "weight missing")
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now_ms // 1000))
+        common = {"receiver": tenant, "outcome": outcome, "code": code, "text": text, "at": at}
+        named = list(enumerate(keys, self._seq + 1))
+        items = [{"seq": seq, "idempotency_key": f"{self.mode}/{tenant}/{key}", **common} for seq, key in named]
+        previous_seq, self._seq = self._seq, named[-1][0]
+        raw = json.dumps({"responses": items, "next": self._seq}).encode()
+        answers = tuple(
+            AnswerGiven(
+                tenant=tenant, key=key, submission=1, outcome=outcome, code=code, text=text, seq=seq,
+                answered_ms=self.now_ms // 1000 * 1000,
+            )
+            for seq, key in named
+        )  # fmt: skip
+        return Page(raw=raw, previous_seq=previous_seq, last_seq=self._seq, count=len(items)), answers
+
+    def _unknown(self, position: int) -> Iterator[Put]:
         """A send that nobody answered, and the status query that says it was captured."""
-        del tenant
         grant = yield from self._intend([position])
         self.now_ms += 10_000
         outcome = Outcome(message=position, grant=grant, result="unknown", detail="no reply within 10 s")
@@ -250,7 +255,9 @@ def main() -> None:
     size = sum(each.stat().st_size for each in arguments.folder.iterdir())
     took_s = time.monotonic() - started
     days = (town.now_ms - BEGINS_MS) / DAY_MS
-    print(f"{town.facts:,} facts of {town.messages:,} messages in {days:,.0f} simulated days, {size / 1e6:,.0f} MB, {took_s:.0f} s")
+    print(
+        f"{town.facts:,} facts of {town.messages:,} messages in {days:,.0f} simulated days, {size / 1e6:,.0f} MB, {took_s:.0f} s"
+    )
 
 
 if __name__ == "__main__":

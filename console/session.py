@@ -35,8 +35,8 @@ class Session(NamedTuple):
     out: Output
 
     def lane(self, mode: str, listener: Listener | None = None) -> LaneView:
-        """A lane's fold as of now; `listener` hears every fact with its findings."""
-        view = LaneView(mode, self.opened.codec.decode, listener)
+        """A lane's fold as of now; `listener` hears what was folded here: the tail behind the snapshot, and what comes."""
+        view = self.opened.folds.lane(mode, listener)
         read_into(self.opened.log, lane(mode), view)
         return view
 
@@ -46,7 +46,13 @@ class Session(NamedTuple):
         return {name: self.lane(name) for name in names if mode or self.opened.log.end(lane(name))}
 
     def desk(self, listener: Listener | None = None) -> DeskView:
-        """The desk's fold as of now."""
+        """The desk's fold as of now; `listener` as for a lane."""
+        view = self.opened.folds.desk(listener)
+        read_into(self.opened.log, DESK, view)
+        return view
+
+    def desk_from_zero(self, listener: Listener) -> DeskView:
+        """The desk's fold as of now; `listener` hears every fact that there ever was."""
         view = DeskView(self.opened.codec.decode, listener)
         read_into(self.opened.log, DESK, view)
         return view

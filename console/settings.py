@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     data: Path | None = None
     kafka: str | None = None
     topic_prefix: str = "tidegate."
+    cache: Path | None = None
     authority: str | None = None
     authority_insecure: bool = False
     tls_ca_file: Path | None = None

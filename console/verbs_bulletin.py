@@ -96,7 +96,7 @@ def list_(*, as_json: AsJson = False, data: DataDir = None, kafka: Bootstrap = N
                 found.append(_read_as(record.position, fact, void=void))
 
     with session(as_json=as_json, data=data, kafka=kafka) as on:
-        desk = on.desk(listen).state
+        desk = on.desk_from_zero(listen).state
         for each in found:
             each["needs_a_person"] = each["desk_position"] in desk.tasks
         unread = max(0, on.opened.log.end(BULLETINS) - desk.marks.get(BULLETINS, NEVER) - 1)

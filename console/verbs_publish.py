@@ -268,13 +268,12 @@ def _with_verdicts(
     on: "Session", receipts: list["Receipt"], *, wait_s: float
 ) -> tuple[list["Receipt"], dict[tuple[str, int], str]]:
     """The receipts with the verdicts that came within the wait, and the verdicts' sentences by mode and position."""
-    from lane.view import LaneView
     from producers.verdicts import wait_for_verdicts
 
     deadline_s = time.monotonic() + wait_s
     known: dict[tuple[str, int], Any] = {}
     for mode in dict.fromkeys(receipt.mode for receipt in receipts):
-        view = LaneView(mode, on.opened.codec.decode)
+        view = on.opened.folds.lane(mode)
         positions = [receipt.position for receipt in receipts if receipt.mode == mode]
         left_s = max(0.0, deadline_s - time.monotonic())
         verdicts = wait_for_verdicts(on.opened.log, view, mode=mode, positions=positions, wait_s=left_s)

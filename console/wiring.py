@@ -3,17 +3,22 @@
 What only a running process needs is imported when it runs, so that the other verbs start quickly.
 """
 
+import asyncio
 import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.clock import wall_ms
 from console.settings import DATA_DIR_DEFAULT, Settings
+from console.snapshots import Folds, folder_of
 from eventlog.lane_lock import LaneLocks
 from eventlog.port import READ_COUNT_MAX, EventLog
+from eventlog.snapshots import SnapshotFolder
 from eventlog.sqlite import SqliteLog
 from lane.view import DeskView, LaneView
 from schemas.codec import Codec, schema_entries
@@ -27,18 +32,25 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """An open log: the engine, its lane locks where it has them, and a codec that knows what the log was written with."""
+    """An open log: the engine, its lane locks where it has them, a codec that knows what the log was written with, and the
+    folder where its snapshots are kept."""
 
     log: EventLog
     locks: LaneLocks | None
     codec: Codec
+    snapshots: SnapshotFolder | None = None
+
+    @property
+    def folds(self) -> Folds:
+        """Where this log's folds begin."""
+        return Folds(self.log, self.codec, self.snapshots)
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Opened]:
     """Open the log that the settings name, made if missing and ready to be written to; close it at the end. Raises LogError."""
     with _open(settings, create=True) as (log, locks):
-        yield Opened(log, locks, known_codec(log))
+        yield Opened(log, locks, known_codec(log), folder_of(cache_folder(settings)))
 
 
 @contextmanager
@@ -50,7 +62,7 @@ def found(settings: Settings) -> Iterator[Opened]:
     with _open(settings, create=False) as (log, locks):
         codec = Codec()
         codec.learn(read_all(log, SCHEMAS))
-        yield Opened(log, locks, codec)
+        yield Opened(log, locks, codec, folder_of(cache_folder(settings)))
 
 
 @contextmanager
@@ -71,6 +83,16 @@ def _open(settings: Settings, *, create: bool) -> Iterator[tuple[EventLog, LaneL
         if locks is not None:
             locks.close()
         log.close()
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where the log's snapshots are kept: where the settings say, beside an embedded log, or in the user's cache for Kafka."""
+    data_dir = settings.data or DATA_DIR_DEFAULT
+    if settings.cache is None and settings.kafka is None:
+        return data_dir / "snapshots"
+    name = f"{settings.kafka} {settings.topic_prefix}" if settings.kafka is not None else str(data_dir.absolute())
+    base = settings.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidegate"
+    return base / f"log-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def known_codec(log: EventLog) -> Codec:
@@ -113,14 +135,14 @@ def read_into(log: EventLog, stream: str, view: "Folded") -> None:
 
 def lane_view(opened_log: Opened, mode: str) -> LaneView:
     """A lane's fold as of now."""
-    view = LaneView(mode, opened_log.codec.decode)
+    view = opened_log.folds.lane(mode)
     read_into(opened_log.log, lane(mode), view)
     return view
 
 
 def desk_view(opened_log: Opened) -> DeskView:
     """The desk's fold as of now."""
-    view = DeskView(opened_log.codec.decode)
+    view = opened_log.folds.desk()
     read_into(opened_log.log, DESK, view)
     return view
 
@@ -148,21 +170,40 @@ async def run_workers(
 ) -> None:
     """Run the named workers for every lane until they are told to stop. `ready` gets the driver when work is taken."""
     from console.driver import Driver
+    from console.keeping import Keeper
     from consumers.responses import ResponsesView
 
-    lanes: dict[str, LaneView] = {mode: LaneView(mode, opened_log.codec.decode) for mode in MODES}
-    desk = DeskView(opened_log.codec.decode)
-    responses = ResponsesView(lanes, desk)
+    folds = opened_log.folds
+    lanes: dict[str, LaneView] = {mode: folds.lane(mode) for mode in MODES}
+    desk = folds.desk()
     views: dict[str, Folded] = {lane(mode): view for mode, view in lanes.items()}
     views[DESK] = desk
     if "responses" in names:
         # The lanes' marks say which answers are done: read first, they keep all the others from piling up in memory.
         for stream in tuple(views):
             read_into(opened_log.log, stream, views[stream])
+        responses = folds.responses(lanes, desk)
         views[RESPONSES] = responses
+    else:
+        responses = ResponsesView(lanes, desk)
     driver = Driver(opened_log.log, gateway, views, opened_log.locks)
     workers = dict(_workers(names, gateway, lanes=lanes, desk=desk, responses=responses))
-    await driver.run(workers, ready=lambda: ready(driver))
+    keeper = Keeper(opened_log.snapshots, views) if opened_log.snapshots is not None else None
+    keeping: list[asyncio.Task[None]] = []
+
+    def at_work() -> None:
+        if keeper is not None:  # not sooner: a fold from zero would be kept again and again on its way
+            keeping.append(asyncio.create_task(keeper.run(), name="snapshots"))
+        ready(driver)
+
+    try:
+        await driver.run(workers, ready=at_work)
+    finally:
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+    if keeper is not None:
+        await keeper.finish()
 
 
 def _workers(

@@ -4,9 +4,11 @@
 The stream's own chain (gateway, seq, previous seq) says which pages count: of two pollers that raced, one page is off the chain.
 """
 
+import marshal
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, TypeAlias
 
 from gateway.answers import parse_page
 from lane.identity import parse_wire_key
@@ -48,8 +50,25 @@ REASON_CHARS_MAX: Final = 500
 ASTRAY_SHOWN_MAX: Final = 10
 """Most answers of a page that a reason names."""
 
+MARSHAL_FORM: Final = 2
+"""The version of marshal's form without references, so that equal folds give equal bytes."""
+
 PAGES_COUNT_MAX: Final = 20
 """Most pages that one append makes facts of: a fact names up to 500 messages."""
+
+
+Answered: TypeAlias = tuple[int, str, tuple[AnswerGiven, ...]]
+"""A page that a lane has not taken: where it stands, the gateway, and what it says of the lane's messages."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What a fold of [responses] amounts to: the next position, each gateway's chain, and what lanes and desk have not taken."""
+
+    next_position: int = 0
+    chain: dict[str, int] = field(default_factory=dict)
+    doubts: deque[tuple[int, str]] = field(default_factory=deque)
+    pages: dict[str, deque[Answered]] = field(default_factory=dict)
 
 
 class ResponsesView:
@@ -59,18 +78,22 @@ class ResponsesView:
     keeps only what is new of a history of any length.
     """
 
-    def __init__(self, lanes: Mapping[str, LaneView], desk: DeskView) -> None:
-        self.next_position = 0
+    def __init__(self, lanes: Mapping[str, LaneView], desk: DeskView, kept: "Waiting | None" = None) -> None:
+        """Begin from nothing, or from what was kept; the lanes and the desk stand no further back than they stood then."""
+        kept = kept or Waiting()
+        self.next_position = kept.next_position
+        self.last: Record | None = None
         self.lanes = lanes
         self.desk = desk
-        self.chain: dict[str, int] = {}
-        self.doubts: deque[tuple[int, str]] = deque()
-        self.pages: dict[str, deque[tuple[int, str, tuple[AnswerGiven, ...]]]] = {mode: deque() for mode in lanes}
+        self.chain = kept.chain
+        self.doubts = kept.doubts
+        self.pages: dict[str, deque[Answered]] = {mode: kept.pages.get(mode, deque()) for mode in lanes}
 
     def absorb(self, records: Sequence[Record]) -> None:
         """Take records in; pages off the chain, or with a link that can't be read, are void."""
         for record in records:
             self.next_position = record.position + 1
+            self.last = record
             gateway = self._continued(record) if record.header("ce_type") == POLLED else None
             if gateway is not None:
                 self._page(record, gateway)
@@ -116,6 +139,41 @@ class ResponsesView:
     def _doubt(self, position: int, reason: str) -> None:
         if position > self.desk.state.marks.get(RESPONSES, NEVER):
             self.doubts.append((position, reason))
+
+
+def dump_responses(view: ResponsesView) -> bytes:
+    """What the fold of [responses] amounts to, as bytes, without what the lanes and the desk have taken since (I5)."""
+    waiting = [
+        (mode, [(at, gateway, [_row(given) for given in answers]) for at, gateway, answers in pages if at > _mark(view, mode)])
+        for mode, pages in view.pages.items()
+    ]
+    doubts = [doubt for doubt in view.doubts if doubt[0] > view.desk.state.marks.get(RESPONSES, NEVER)]
+    return marshal.dumps((view.next_position, view.chain, doubts, waiting), MARSHAL_FORM)
+
+
+def load_responses(body: bytes) -> Waiting:
+    """What was dumped. Raises ValueError and the like for other bytes."""
+    next_position, chain, doubts, waiting = marshal.loads(body)  # noqa: S302 (no code is run; who kept the bytes checks whose)
+    pages = {
+        mode: deque((at, gateway, tuple(_given_of(row) for row in answers)) for at, gateway, answers in rows)
+        for mode, rows in waiting
+    }
+    return Waiting(next_position, chain, deque(doubts), pages)
+
+
+def _mark(view: ResponsesView, mode: str) -> int:
+    return view.lanes[mode].state.marks.get(RESPONSES, NEVER)
+
+
+def _row(given: AnswerGiven) -> tuple[Any, ...]:
+    return tuple(getattr(given, name) for name in _GIVEN)
+
+
+def _given_of(row: tuple[Any, ...]) -> AnswerGiven:
+    return AnswerGiven(**dict(zip(_GIVEN, row, strict=True)))
+
+
+_GIVEN: Final = tuple(each.name for each in fields(AnswerGiven))
 
 
 def _given(answer: Answer) -> tuple[str, AnswerGiven] | None:

@@ -3,7 +3,7 @@
 The lock is `flock` on a file of the data folder: it lasts as long as the open file, and the kernel closes that at death, whatever
 killed the process. The file names the process that took it last, so that a free lock proves the death of that one and nobody
 else. It proves nothing across machines, and nothing on a network file system that fakes locks. A process forked (not started by
-exec) from the holder keeps the lock alive; Tidegate forks none.
+exec) from the holder keeps the lock alive; the only one that Tidegate forks, which writes a snapshot, closes it first of all.
 """
 
 import errno

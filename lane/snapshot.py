@@ -9,11 +9,14 @@ It means the same only to the program that wrote it; whoever keeps the bytes say
 """
 
 import marshal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from heapq import heapify
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from lane.columns import Packed, pack, pack_groups, unpack, unpack_groups
 from lane.edges import edges_of
 from lane.moves import NO_DEADLINE, in_drain
 from lane.policy import Policy
@@ -48,45 +51,40 @@ class Refs(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How the values of one slot, all at once, become plain ones and come back."""
+    """How the values of one slot, all at once, become plain ones and come back; `read` is told how many there are."""
 
-    write: Callable[[Refs, Column], Column]
-    read: Callable[[Refs, Column], Iterable[Any]]
+    write: Callable[[Refs, Column], Packed]
+    read: Callable[[Refs, Packed, int], Iterable[Any]]
 
 
 def _one(at: Callable[[Refs], dict[Any, int]], table: Callable[[Refs], list[Any]]) -> Shape:
-    """A reference, or None."""
+    """A reference, or None, which is written as -1."""
 
-    def write(refs: Refs, column: Column) -> Column:
-        index = at(refs)
-        return [index[each] for each in column]
+    def read(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
+        return map([*table(refs), None].__getitem__, unpack(packed, count))
 
-    def read(refs: Refs, column: Column) -> Iterable[Any]:
-        found = [*table(refs), None]  # None is written as -1
-        return [found[each] for each in column]
-
-    return Shape(write, read)
+    return Shape(lambda refs, column: pack(list(map(at(refs).__getitem__, column))), read)
 
 
 def _many(kind: type[Any], at: Callable[[Refs], dict[Any, int]], table: Callable[[Refs], list[Any]]) -> Shape:
     """References in a list or a tuple."""
 
-    def write(refs: Refs, column: Column) -> Column:
+    def write(refs: Refs, column: Column) -> Packed:
         index = at(refs)
-        return [tuple(index[one] for one in each) for each in column]
+        return pack_groups([[index[one] for one in each] for each in column])
 
-    def read(refs: Refs, column: Column) -> Iterable[Any]:
-        found = table(refs)
-        return [kind(found[one] for one in each) if each else kind() for each in column]
+    def read(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
+        found = table(refs).__getitem__
+        return (kind(map(found, each)) if each else kind() for each in unpack_groups(packed, count))
 
     return Shape(write, read)
 
 
 def _each(write: Callable[[Refs, Any], Any], read: Callable[[Refs, Any], Any]) -> Shape:
-    """Values that are turned one by one."""
+    """Values that are turned one by one; None stays None."""
     return Shape(
-        lambda refs, column: [None if each is None else write(refs, each) for each in column],
-        lambda refs, column: [None if each is None else read(refs, each) for each in column],
+        lambda refs, column: ("any", [None if each is None else write(refs, each) for each in column]),
+        lambda refs, packed, count: (None if each is None else read(refs, each) for each in unpack(packed, count)),
     )
 
 
@@ -134,6 +132,19 @@ def _by_position(refs: Refs, row: Iterable[int]) -> dict[int, Message]:
     return {message.position: message for message in map(refs.messages.__getitem__, row)}
 
 
+def _key_rows(refs: Refs, index: dict[tuple[str, str], tuple[Message, str, str]]) -> Iterator[tuple[Any, ...]]:
+    for name, (message, *marks) in index.items():
+        assert name == (message.tenant, message.key), f"{name} names {message}"
+        yield refs.message_at[message], *marks
+
+
+def _keys(refs: Refs, packed: tuple[Any, ...]) -> dict[tuple[str, str], tuple[Message, str, str]]:
+    count, *columns = packed
+    rows = zip(*(unpack(column, count) for column in columns), strict=True) if columns else ()
+    found = ((refs.messages[at], *marks) for at, *marks in rows)
+    return {(entry[0].tenant, entry[0].key): entry for entry in found}
+
+
 def _channels(_: Refs, names: list[str]) -> dict[str, Channel]:
     """Empty ones: their own table fills them."""
     return {name: Channel(name) for name in names}
@@ -141,13 +152,15 @@ def _channels(_: Refs, names: list[str]) -> dict[str, Channel]:
 
 _SCOPE: Final = tuple(each.name for each in fields(Scope))
 
-PLAIN: Final = Shape(lambda _, column: column, lambda _, column: column)
+PLAIN: Final = Shape(lambda _, column: pack(column), lambda _, packed, count: unpack(packed, count))
 DOCUMENT: Final = _one(lambda refs: refs.document_at, lambda refs: refs.documents)
 MESSAGE: Final = _one(lambda refs: refs.message_at, lambda refs: refs.messages)
 DOCUMENTS: Final = _many(tuple, lambda refs: refs.document_at, lambda refs: refs.documents)
 DOCUMENT_LIST: Final = _many(list, lambda refs: refs.document_at, lambda refs: refs.documents)
 MESSAGES: Final = _many(tuple, lambda refs: refs.message_at, lambda refs: refs.messages)
 MESSAGE_LIST: Final = _many(list, lambda refs: refs.message_at, lambda refs: refs.messages)
+ALL_MESSAGES: Final = _each(lambda *_: (), lambda refs, _: {each.position: each for each in refs.messages})
+ALL_DOCUMENTS: Final = _each(lambda *_: (), lambda refs, _: {(each.kind, each.key): each for each in refs.documents})
 BY_POSITION: Final = _each(lambda refs, index: [refs.message_at[each] for each in index.values()], _by_position)
 BLOCKER: Final = _each(
     lambda refs, each: (each.rule, each.kind, refs.document_at[each.topic], refs.message_at[each.message]), _blocker
@@ -157,12 +170,7 @@ TIMED: Final = _each(
     lambda refs, rows: [(moment, refs.messages[at]) for moment, _, _, at in rows],
 )
 KEYS: Final = _each(
-    lambda refs, index: [(*name, refs.message_at[message], *marks) for name, (message, *marks) in index.items()],
-    lambda refs, rows: {(tenant, key): (refs.messages[at], *marks) for tenant, key, at, *marks in rows},
-)
-DOCUMENT_INDEX: Final = _each(
-    lambda refs, index: [refs.document_at[each] for each in index.values()],
-    lambda refs, rows: {(doc.kind, doc.key): doc for doc in map(refs.documents.__getitem__, rows)},
+    lambda refs, index: (len(index), *(pack(list(column)) for column in zip(*_key_rows(refs, index), strict=True))), _keys
 )
 POLICY: Final = _each(lambda _, policy: policy.as_json(), lambda _, text: Policy.from_json(text))
 EDGES: Final = _each(lambda _, edges: list(edges), lambda _, names: names)
@@ -219,8 +227,8 @@ CHANNEL_SLOTS: Final[dict[str, Shape]] = {
 
 STATE_FIELDS: Final[dict[str, Shape]] = {
     **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused"), PLAIN),
-    "policy": POLICY, "edges": EDGES, "messages": BY_POSITION, "by_key": KEYS, "verdicts": VERDICTS,
-    "documents": DOCUMENT_INDEX, "outages": OUTAGES, "channels": CHANNELS, "lease": _made(Lease), "grants": GRANTS,
+    "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS,
+    "documents": ALL_DOCUMENTS, "outages": OUTAGES, "channels": CHANNELS, "lease": _made(Lease), "grants": GRANTS,
     **dict.fromkeys(("awaiting", "unsure", "troubled", "missing", "settled", "asked"), BY_POSITION),
     "late": LATE, "timed": TIMED,
 }  # fmt: skip
@@ -250,7 +258,8 @@ def load(body: bytes) -> LaneState:
     for message in messages:
         message.queued = message.drain_queued = False
     state = LaneState.__new__(LaneState)
-    _fill(refs, [state], STATE_FIELDS, of_state)
+    for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True):
+        setattr(state, name, *shape.read(refs, packed, 1))
     state.edges = edges_of(state.mode)
     _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, of_channels)
     _stand_ready(state)
@@ -261,14 +270,16 @@ def _places(table: Iterable[Any]) -> dict[Any, int]:
     return {each: at for at, each in enumerate(table)} | {None: NEVER}
 
 
-def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Column]:
-    return [shape.write(refs, [getattr(each, name) for each in objects]) for name, shape in slots.items()]
+def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Packed]:
+    return [shape.write(refs, list(map(attrgetter(name), objects))) for name, shape in slots.items()]
 
 
-def _fill(refs: Refs, objects: list[Any], slots: dict[str, Shape], columns: list[Column]) -> None:
-    for (name, shape), column in zip(slots.items(), columns, strict=True):
-        for each, value in zip(objects, shape.read(refs, column), strict=True):
-            setattr(each, name, value)
+def _fill(refs: Refs, objects: list[Any], slots: dict[str, Shape], columns: list[Packed]) -> None:
+    """Set the slots, each by its descriptor in one go: half the time of `setattr` in a loop."""
+    for (name, shape), packed in zip(slots.items(), columns, strict=True):
+        values = shape.read(refs, packed, len(objects))
+        if objects:
+            deque(map(getattr(type(objects[0]), name).__set__, objects, values), maxlen=0)
 
 
 def _stand_ready(state: LaneState) -> None:

@@ -18,11 +18,14 @@ class FactMisplaced(Exception):
 
 
 class View(Generic[StateT]):
-    """The state, and the position that is read next. Records are absorbed in order, each once."""
+    """The state, the position that is read next, and the last record read here. Records are absorbed in order, each once."""
 
-    def __init__(self, state: StateT, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
+    def __init__(
+        self, state: StateT, decode: Callable[[bytes], Fact], listener: Listener | None = None, *, next_position: int = 0
+    ) -> None:
         self.state: StateT = state
-        self.next_position = 0
+        self.next_position = next_position
+        self.last: Record | None = None
         self._decode = decode
         self._listener = listener
 
@@ -33,6 +36,7 @@ class View(Generic[StateT]):
             fact = self._decode(record.value)
             findings = self._apply(record.position, fact)
             self.next_position = record.position + 1
+            self.last = record
             if self._listener is not None:
                 self._listener(record, fact, findings)
 
@@ -43,8 +47,12 @@ class View(Generic[StateT]):
 class LaneView(View[LaneState]):
     """A lane's fold in this process."""
 
-    def __init__(self, mode: str, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
-        super().__init__(LaneState(mode), decode, listener)
+    def __init__(
+        self, mode: str, decode: Callable[[bytes], Fact], listener: Listener | None = None, state: LaneState | None = None
+    ) -> None:
+        """Begin from nothing, or from a state that was folded before."""
+        state = state or LaneState(mode)
+        super().__init__(state, decode, listener, next_position=state.position + 1)
 
     def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
         if not isinstance(fact, LANE_FACTS):
@@ -63,8 +71,10 @@ class LaneView(View[LaneState]):
 class DeskView(View[DeskState]):
     """The desk's fold in this process."""
 
-    def __init__(self, decode: Callable[[bytes], Fact], listener: Listener | None = None) -> None:
-        super().__init__(DeskState(), decode, listener)
+    def __init__(self, decode: Callable[[bytes], Fact], listener: Listener | None = None, state: DeskState | None = None) -> None:
+        """Begin from nothing, or from a state that was folded before."""
+        state = state or DeskState()
+        super().__init__(state, decode, listener, next_position=state.position + 1)
 
     def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
         if not isinstance(fact, DESK_FACTS):

@@ -1,6 +1,6 @@
 """Takes snapshots of this process's folds while it works and when it ends; must not stop the work, nor end it when it fails.
 
-A forked child writes them: it has the folds as they stood at that moment, and the loop goes on after the milliseconds of the fork.
+A forked child writes them: it has the folds as they stood at that moment, and the loop goes on a few milliseconds later.
 The child touches nothing that another thread may have held then: it closes every file but its own, makes the bytes, writes them,
 and ends without Python's own goodbyes. Where it fails the log says why, and the next one is tried later: a snapshot is a cache.
 """
@@ -50,10 +50,10 @@ class Keeper:
     """The snapshots of one process: which folds have grown, and the one child that writes at a time."""
 
     def __init__(self, folder: SnapshotFolder, views: Mapping[str, Any]) -> None:
-        """`views` by stream, folds with `next_position` and `last`; they stand where their snapshots ended, or at zero."""
+        """`views` by stream: folds with `begun_at`, where their snapshots ended, `next_position` and `last`."""
         self._folder = folder
         self._views = views
-        self._kept = {stream: view.next_position for stream, view in views.items()}
+        self._kept = {stream: view.begun_at for stream, view in views.items()}
         self._logger = structlog.get_logger("tidegate")
 
     async def run(self) -> None:
@@ -102,7 +102,7 @@ class Keeper:
         until_s = loop.time() + wait_max_s
         try:
             while loop.time() < until_s:
-                ended, status = os.waitpid(child, os.WNOHANG)
+                ended, status = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222 (it returns at once)
                 if ended:
                     return os.waitstatus_to_exitcode(status) & 0xFF
                 await asyncio.sleep(CHILD_POLL_S)

@@ -81,7 +81,7 @@ class ResponsesView:
     def __init__(self, lanes: Mapping[str, LaneView], desk: DeskView, kept: "Waiting | None" = None) -> None:
         """Begin from nothing, or from what was kept; the lanes and the desk stand no further back than they stood then."""
         kept = kept or Waiting()
-        self.next_position = kept.next_position
+        self.next_position = self.begun_at = kept.next_position
         self.last: Record | None = None
         self.lanes = lanes
         self.desk = desk

@@ -18,13 +18,14 @@ class FactMisplaced(Exception):
 
 
 class View(Generic[StateT]):
-    """The state, the position that is read next, and the last record read here. Records are absorbed in order, each once."""
+    """The state, the positions that reading began at and is read next, and the last record. Each is absorbed once, in order."""
 
     def __init__(
         self, state: StateT, decode: Callable[[bytes], Fact], listener: Listener | None = None, *, next_position: int = 0
     ) -> None:
         self.state: StateT = state
         self.next_position = next_position
+        self.begun_at = next_position
         self.last: Record | None = None
         self._decode = decode
         self._listener = listener

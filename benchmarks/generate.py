@@ -3,7 +3,7 @@
 `python -m benchmarks.generate DIR --facts 10000000` writes an embedded log; simulated days pass at a steady rate. Of a hundred
 trips of three shipments and a conveyance, 60 are granted, concluded and answered message by message and the rest in groups; two
 have a message that is rejected and corrected, one has an unknown that a status query ends. A notice closes EDI for two hours
-every thirty days, and the lease changes hands once a day.
+every thirty days; once a day the lease changes hands and the horizon moves.
 """
 
 import argparse
@@ -11,17 +11,21 @@ import hashlib
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from eventlog.port import BATCH_COUNT_MAX, EventLog
 from eventlog.sqlite import SqliteLog
+from lane.policy import Policy
 from schemas.codec import encode, schema_entries
 from schemas.facts import (
+    MEMBERS_COUNT_MAX,
     AnswerGiven,
     AnswersReceived,
     BulletinRead,
+    HorizonMoved,
     LaneFact,
     LaneTaken,
     MessageReceived,
@@ -43,6 +47,7 @@ BEGINS_MS: Final = 1_600_000_000_000
 """When the log's simulated days begin."""
 
 DAY_MS: Final = 86_400_000
+HORIZON_MS: Final = Policy().horizon_ms
 OUTAGE_EACH_DAYS: Final = 30
 OUTAGE_MS: Final = 2 * 3_600_000
 GATEWAY: Final = "bench"
@@ -67,6 +72,7 @@ class Town:
         self._step_ms = DAY_MS // trips_a_day
         self._next: dict[str, int] = {}
         self._marks: dict[str, int] = {}
+        self._finished: deque[tuple[int, int]] = deque()
         self._epoch = 0
         self._seq = 0
         self._day = -1
@@ -90,8 +96,18 @@ class Town:
         yield self._say(
             LaneTaken(at_ms=self.now_ms, epoch=self._epoch, holder=f"bench-{day}", basis="dead" if day else "free", seen=end)
         )
+        yield from self._horizon()
         if day % OUTAGE_EACH_DAYS == OUTAGE_EACH_DAYS - 1:
             yield from self._outage(f"TCC{day:06}")
+
+    def _horizon(self) -> Iterator[Put]:
+        """What finished 120 days ago leaves the fold, with its keys."""
+        before_ms = (self.now_ms - HORIZON_MS) // DAY_MS * DAY_MS
+        while self._finished and self._finished[0][0] < before_ms:
+            members: list[int] = []
+            while self._finished and self._finished[0][0] < before_ms and len(members) < MEMBERS_COUNT_MAX:
+                members.append(self._finished.popleft()[1])
+            yield self._say(HorizonMoved(at_ms=self.now_ms, before_ms=before_ms, messages=tuple(members)))
 
     def _outage(self, number: str) -> Iterator[Put]:
         scope = Scope(component="edi", direction="inbound", effect="unavailable")
@@ -166,6 +182,7 @@ class Town:
         source = self._source(RESPONSES)
         yield Put(RESPONSES, page_entry(GATEWAY, page))
         yield self._say(AnswersReceived(at_ms=self.now_ms, source=source, gateway=GATEWAY, answers=answers))
+        self._finished.extend((self.now_ms, position) for position in positions)
 
     def _page(self, tenant: str, keys: list[str], outcome: Any) -> tuple[Page, tuple[AnswerGiven, ...]]:
         """CBSA's answers as they are polled, and as a fact says them."""
@@ -193,6 +210,7 @@ class Town:
         yield self._say(SendsConcluded(at_ms=self.now_ms, epoch=self._epoch, outcomes=(outcome,)))
         given = StatusGiven(message=position, grant=grant, known=True, outcome="captured", evidence=0)
         yield self._say(StatusAnswered(at_ms=self.now_ms, epoch=self._epoch, answers=(given,)))
+        self._finished.append((self.now_ms, position))
 
     def _intend(self, positions: list[int]) -> Any:
         """Returns the intent's position, which names the grants."""

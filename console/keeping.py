@@ -9,6 +9,7 @@ import asyncio
 import gc
 import os
 import signal
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -41,6 +42,9 @@ CHILD_WAIT_MAX_S: Final = 300.0
 
 STOP_WAIT_MAX_S: Final = 10.0
 """Longest time that an orderly end spends on snapshots: with the workers' own 45 s it fits the container's 60 s of grace."""
+
+OUR_FAULT: Final = 255
+"""Exit code of a child that failed otherwise than by the disk."""
 
 FILES_COUNT_MAX: Final = 65_536
 """Highest number of an open file that a child closes; no process of ours has as many connections."""
@@ -93,7 +97,7 @@ class Keeper:
         if code == 0:
             self._logger.info("snapshot_kept", **told, fork_ms=round((forked_s - began_s) * 1_000, 1))
         else:
-            reason = "it took too long" if code is None else os.strerror(code)
+            reason = {None: "it took too long", OUR_FAULT: "a fault of tidegate's own"}.get(code) or os.strerror(code or 0)
             self._logger.warning("snapshot_not_kept", **told, reason=reason)
 
     async def _ended(self, child: int, *, wait_max_s: float) -> int | None:
@@ -130,7 +134,7 @@ def fork(folder: SnapshotFolder, stream: str, last: Record, make: Callable[[], b
 
 def _write_and_exit(folder: SnapshotFolder, stream: str, last: Record, make: Callable[[], bytes]) -> None:
     """The child's life. Never returns: the parent's loop, threads and files are not its own."""
-    code = 1
+    code = OUR_FAULT
     try:
         gc.disable()  # nothing here may be finalized: it is the parent's too
         signal.set_wakeup_fd(-1)
@@ -141,7 +145,9 @@ def _write_and_exit(folder: SnapshotFolder, stream: str, last: Record, make: Cal
         folder.keep(last, stream, make(), made_ms=wall_ms())
         code = 0
     except OSError as error:
-        code = error.errno or 1
+        code = error.errno or OUR_FAULT
+    except BaseException:  # noqa: BLE001 (nothing may leave a child; the message goes past Python's buffers and their locks)
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
 

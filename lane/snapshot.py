@@ -165,8 +165,16 @@ BY_POSITION: Final = _each(lambda refs, index: [refs.message_at[each] for each i
 BLOCKER: Final = _each(
     lambda refs, each: (each.rule, each.kind, refs.document_at[each.topic], refs.message_at[each.message]), _blocker
 )
+WATCHERS: Final = Shape(
+    lambda refs, column: pack_groups([[refs.message_at[one] for one in each if one in refs.message_at] for each in column]),
+    MESSAGE_LIST.read,
+)
+"""Who watches a document; a message that has left behind the horizon never looks again."""
+QUEUE: Final = _each(lambda _, queue: list(queue), lambda _, row: deque(row))
 TIMED: Final = _each(
-    lambda refs, heap: sorted((moment, each.place, each.position, refs.message_at[each]) for moment, each in heap),
+    lambda refs, heap: sorted(
+        (moment, each.place, each.position, refs.message_at[each]) for moment, each in heap if each in refs.message_at
+    ),
     lambda refs, rows: [(moment, refs.messages[at]) for moment, _, _, at in rows],
 )
 KEYS: Final = _each(
@@ -196,7 +204,8 @@ HINTS: Final = ("queued", "drain_queued", "ready", "drained")
 
 DOCUMENT_SLOTS: Final[dict[str, Shape]] = {
     **dict.fromkeys(("kind", "key", "on_file", "settled", "house_bill", "filed_at"), PLAIN),
-    "queue": MESSAGE_LIST, "aside": MESSAGE_LIST, "filings": MESSAGES, "namers": DOCUMENT_LIST, "watchers": MESSAGE_LIST,
+    "queue": MESSAGE_LIST, "aside": MESSAGE_LIST, "filings": MESSAGES, "gone": MESSAGE_LIST, "namers": DOCUMENT_LIST,
+    "watchers": WATCHERS,
 }  # fmt: skip
 
 MESSAGE_SLOTS: Final[dict[str, Shape]] = {
@@ -226,11 +235,11 @@ CHANNEL_SLOTS: Final[dict[str, Shape]] = {
 }  # fmt: skip
 
 STATE_FIELDS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused"), PLAIN),
+    **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused", "forgotten"), PLAIN),
     "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS,
     "documents": ALL_DOCUMENTS, "outages": OUTAGES, "channels": CHANNELS, "lease": _made(Lease), "grants": GRANTS,
     **dict.fromkeys(("awaiting", "unsure", "troubled", "missing", "settled", "asked"), BY_POSITION),
-    "late": LATE, "timed": TIMED,
+    "late": LATE, "timed": TIMED, "finished": QUEUE, "kept": QUEUE,
 }  # fmt: skip
 
 

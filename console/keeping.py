@@ -81,10 +81,14 @@ class Keeper:
             # Another process on the same log may have been quicker, or is at it now.
             self._kept[stream] = max(self._kept[stream], self._folder.furthest(stream) + 1)
             if view.next_position - self._kept[stream] >= count:
-                with self._folder.turn() as ours:
-                    if ours:
-                        self._kept[stream] = view.next_position
-                        await self._write(stream, view, wait_max_s=wait_max_s)
+                try:
+                    with self._folder.turn() as ours:
+                        if ours:
+                            self._kept[stream] = view.next_position
+                            await self._write(stream, view, wait_max_s=wait_max_s)
+                except OSError as error:
+                    self._kept[stream] = view.next_position
+                    self._logger.warning("snapshot_not_kept", stream=stream, reason=str(error))
 
     async def _write(self, stream: str, view: Any, *, wait_max_s: float) -> None:
         """Let a child write the fold as it stands now, and say how it went."""

@@ -91,7 +91,7 @@ def cache_folder(settings: Settings) -> Path:
     if settings.cache is None and settings.kafka is None:
         return data_dir / "snapshots"
     name = f"{settings.kafka} {settings.topic_prefix}" if settings.kafka is not None else str(data_dir.absolute())
-    base = settings.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidegate"
+    base = settings.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tidegate"
     return base / f"log-{sha256(name.encode()).hexdigest()[:16]}"
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -118,11 +118,12 @@ class SnapshotFolder:
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """Whether it is this process's turn to write: one at a time on a folder, for each needs memory for a whole fold."""
-        handle = None
-        with suppress(OSError):
-            self._make_folder()
-            handle = try_lock(self.folder / LOCK_NAME)
+        """Whether it is this process's turn to write: one at a time on a folder, for each needs memory for a whole fold.
+
+        Raises OSError when the folder can't be made or written.
+        """
+        self._make_folder()
+        handle = try_lock(self.folder / LOCK_NAME)
         try:
             yield handle is not None
         finally:

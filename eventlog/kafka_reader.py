@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import TopicPartition
 
 from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, to_record, translated
-from eventlog.port import LogRegressed, LogUnavailable
+from eventlog.port import BATCH_COUNT_MAX, LogRegressed, LogUnavailable
 from schemas.streams import Record
 
 GAP_COUNT_MAX: Final = 200
@@ -17,11 +18,47 @@ GAP_COUNT_MAX: Final = 200
 PARTITION_BYTES_MAX: Final = 1024 * 1024
 """Most bytes of one answer (a larger single record still comes): scattered positions throw most of it away."""
 
+AHEAD_COUNT: Final = BATCH_COUNT_MAX
+"""Records taken from one answer, asked for or not: a batch is unpacked from its beginning for each question about it, which took
+three fifths of a drain where batches of 5,000 were asked for 50 at a time."""
+
+AHEAD_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Most bytes of values kept of what was read and not asked for yet, of one stream; the oldest go first."""
+
 IDLE_WAIT_MS: Final = 5
 """How long a broker holds a question at a stream's end, where the library asks ahead: the next seek waits for it."""
 
 POLL_WAIT_S: Final = 0.2
 """How long one poll waits before the clock is looked at."""
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Records of one stream that were read on the way to others; payloads are asked for nearly in the order of the log."""
+
+    records: dict[int, Record] = field(default_factory=dict)
+    size_bytes: int = 0
+
+    def keep(self, records: Iterable[Record]) -> None:
+        """Keep these, and let go of the oldest beyond AHEAD_BYTES_MAX."""
+        for record in records:
+            self._drop(record.position)
+            self.records[record.position] = record
+            self.size_bytes += len(record.value)
+        while self.size_bytes > AHEAD_BYTES_MAX:
+            self._drop(next(iter(self.records)))
+
+    def take(self, positions: Sequence[int]) -> dict[int, Record]:
+        """Give away what is here of these: a payload is asked for once, as a rule."""
+        found = {position: self.records[position] for position in positions if position in self.records}
+        for position in found:
+            self._drop(position)
+        return found
+
+    def _drop(self, position: int) -> None:
+        record = self.records.pop(position, None)
+        if record is not None:
+            self.size_bytes -= len(record.value)
 
 
 class PositionReader:
@@ -34,12 +71,13 @@ class PositionReader:
         self._turn: Final = threading.Lock()
         self._consumer: Any = None
         self._partitions: dict[str, TopicPartition] = {}
+        self._ahead: Final[dict[str, _Ahead]] = {stream: _Ahead() for stream in topics}
 
     def fetch(self, stream: str, positions: Sequence[int]) -> Sequence[Record]:
         """Return the records at these positions, in the order asked; errors as `EventLog.fetch`."""
-        found: dict[int, Record] = {}
         with self._turn:
-            for run in _runs(sorted(set(positions))):
+            found = self._ahead[stream].take(positions)
+            for run in _runs(sorted(set(positions) - found.keys())):
                 try:
                     with translated(f"fetch {len(positions)} records of {stream}", self._bootstrap):
                         found.update(self._read_run(stream, run))
@@ -67,8 +105,9 @@ class PositionReader:
             consumer.seek(partition, run[0])
             reached = run[0]
             while reached <= last:
-                batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=last - reached + 1).get(partition, [])
+                batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=AHEAD_COUNT).get(partition, [])
                 found.update((raw.offset, to_record(raw)) for raw in batch if raw.offset in wanted)
+                self._ahead[stream].keep(to_record(raw) for raw in batch if raw.offset not in wanted)
                 # The consumer's own position also passes what compaction took away.
                 reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000)) or reached
                 if not batch and consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))[partition] <= last:
@@ -89,6 +128,8 @@ class PositionReader:
 
     def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None
+        for ahead in self._ahead.values():
+            ahead.take(tuple(ahead.records))
         if consumer is not None:
             consumer.close()
 

@@ -102,8 +102,10 @@ class PositionReader:
         wanted, last, found = set(run), run[-1], dict[int, Record]()
         deadline = time.monotonic() + READ_WAIT_S
         try:
-            consumer.seek(partition, run[0])
-            reached = run[0]
+            reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000))
+            if not run[0] - GAP_COUNT_MAX <= reached <= run[0]:  # a seek throws away what the client has read ahead
+                consumer.seek(partition, run[0])
+                reached = run[0]
             while reached <= last:
                 batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=AHEAD_COUNT).get(partition, [])
                 found.update((raw.offset, to_record(raw)) for raw in batch if raw.offset in wanted)

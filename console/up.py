@@ -160,6 +160,7 @@ class Run:
     def until_told(self, change: "Change", *, person: str, reason: str) -> None:
         """Run. Raises Stop for what the flags or the environment have wrong, and LogError."""
         from console.cli import INTERRUPTED
+        from console.loop import run
         from console.output import Exit, Output, Stop
         from console.session import settings_of
         from console.wiring import gateway_of, opened
@@ -176,7 +177,7 @@ class Run:
         with opened(settings) as opened_log:
             adopt(opened_log, change, person=person, reason=reason)
             try:
-                cut_off = asyncio.run(_serve(opened_log, settings, tuple(self.names)))
+                cut_off = run(_serve(opened_log, settings, tuple(self.names)))
             except asyncio.CancelledError:  # by the second signal
                 typer.echo("tidegate: stopped", err=True)
                 _die(INTERRUPTED)

@@ -167,7 +167,7 @@ def options_of(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--messages", type=sizes, default=[4_000], metavar="N[,N]", help="sizes, each a case (default: 4000)")
     parser.add_argument("--in-flight", type=positive, default=128, help="messages in flight, by policy (default: 128)")
     parser.add_argument("--seed-log", action="store_true", help="write what is held directly: no publisher, no intake")
-    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="uvloop", help="our event loop (default: uvloop, as in tidegate up)")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="uvloop", help="our event loop (default: uvloop)")
     parser.add_argument("--profile", action="store_true", help="one round under cProfile, in this process")
     return parser.parse_args(argv)
 

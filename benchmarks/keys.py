@@ -33,9 +33,6 @@ from schemas.streams import lane
 BEYOND_MAX_S: Final = 2.1
 """Most seconds beyond the longest chain's own need."""
 
-LONGEST_SHARE: Final = 0.02
-"""Share of all messages that the longest document has: 200 of 10,000, twenty times the mean; the rest falls off as 1/rank."""
-
 ALONE_COUNT: Final = 30
 """Messages sent one by one for the round trip of one alone; the median is taken."""
 
@@ -53,6 +50,12 @@ FIGURES: Final = (
     ),
     Figure(name="chain_needs_s", unit="s", meaning="the longest chain's own need: its length times alone_ms", digits=3),
     Figure(name="beyond_s", unit="s", meaning="the total beyond the longest chain's own need", digits=3),
+    Figure(
+        name="step_ms",
+        unit="ms",
+        meaning="the total over the longest chain: what a step of it took among all the others",
+        digits=2,
+    ),
     Figure(name="drain_per_s", unit="messages/s", meaning="messages over the total"),
     Figure(name="raw_s", unit="s", meaning="the peer: the raw loop in no order, same service time and in-flight", digits=3),
     Figure(name="order_violations", unit="messages", meaning="captured out of order, by the authority's own check"),
@@ -65,20 +68,18 @@ BARS: Final = (
 )
 
 
-def chain_lengths(messages: int, documents: int) -> list[int]:
-    """How many messages each document has, longest first: the longest its share, the rest falling off as 1/rank, at least one.
+def chain_lengths(messages: int, documents: int, skew: float) -> list[int]:
+    """How many messages each document has, longest first: one each, the others in shares of 1/rank**skew (Zipf's law at 1).
 
     Raises ValueError for fewer messages than documents.
     """
     if messages < documents:
         raise ValueError(f"{messages} messages are too few for {documents} documents; ask for at least one each")
-    longest = min(max(1, round(messages * LONGEST_SHARE)), messages - documents + 1)
-    lengths = [longest] + [1] * (documents - 1)
-    left, weight = messages - sum(lengths), sum(1 / rank for rank in range(1, documents)) or 1.0
-    for rank in range(1, documents):
-        lengths[rank] += min(longest - 1, int(left / weight / rank))
-    for number in range(messages - sum(lengths)):  # what rounding and the cap left: one more each, the shortest first
-        lengths[-1 - number % documents] += 1
+    shares = [rank**-skew for rank in range(1, documents + 1)]
+    spread, left = sum(shares), messages - documents
+    lengths = [1 + int(left * share / spread) for share in shares]
+    for number in range(messages - sum(lengths)):  # what rounding left: fewer than there are documents
+        lengths[number % documents] += 1
     return sorted(lengths, reverse=True)
 
 
@@ -139,7 +140,8 @@ async def drain(log: Opened, authority: AuthorityProcess, lengths: list[int], *,
         unaccounted = count - (counts["captured"] - before)
     needs = max(lengths) * alone
     figures = {"total_s": total, "longest_chain": max(lengths), "alone_ms": alone * 1e3, "chain_needs_s": needs}
-    return {**figures, "beyond_s": total - needs, "drain_per_s": count / total, "unaccounted": unaccounted}
+    step_ms = total * 1e3 / max(lengths)
+    return {**figures, "beyond_s": total - needs, "step_ms": step_ms, "drain_per_s": count / total, "unaccounted": unaccounted}
 
 
 async def raw_loop(url: str, lengths: list[int], *, in_flight: int) -> float:
@@ -165,7 +167,7 @@ async def raw_loop(url: str, lengths: list[int], *, in_flight: int) -> float:
 def one_round(options: argparse.Namespace, kafka: Kafka | None) -> dict[str, float]:
     """The drain and the raw loop, each on an authority of its own with the same service time."""
     log_jsonlines("error")
-    lengths = chain_lengths(options.messages, options.documents)
+    lengths = chain_lengths(options.messages, options.documents, options.skew)
     with running_authority(answer_latency_ms=options.service_ms) as authority, fresh_log(options.engine, kafka) as log:
         figures = asyncio.run(drain(log, authority, lengths, options=options))
         figures["order_violations"] = len(authority.order_violations())
@@ -180,12 +182,13 @@ def main() -> None:
     add_engine(parser, default="sqlite")
     parser.add_argument("--messages", type=positive, default=10_000, help="default: 10,000")
     parser.add_argument("--documents", type=positive, default=1_000, help="default: 1,000")
+    parser.add_argument("--skew", type=float, default=1.0, help="how uneven: shares of 1/rank**SKEW (default: 1.0, Zipf's law)")
     parser.add_argument("--service-ms", type=float, default=2.5, help="CBSA's time from message to answer (default: 2.5)")
     parser.add_argument("--in-flight", type=positive, default=256, help="messages in flight, by policy (default: 256)")
     options = parser.parse_args()
     if options.messages < options.documents:
         parser.error("--messages must be at least --documents: each document has a message")
-    settings = {name: getattr(options, name) for name in ("engine", "messages", "documents", "service_ms", "in_flight")}
+    settings = {name: getattr(options, name) for name in ("engine", "messages", "documents", "skew", "service_ms", "in_flight")}
     report = Report("keys", settings, FIGURES, BARS)
     with kafka_for(options) as kafka:
         rounds = []

@@ -87,6 +87,15 @@ def test_order_by_key_tells_what_is_beyond_the_longest_chain(tmp_path: Path) -> 
     assert math.isclose(result["total_s"] - result["chain_needs_s"], result["beyond_s"], abs_tol=0.002)
 
 
+def test_rebuilding_tells_its_rate_beside_decoding_alone(tmp_path: Path) -> None:
+    """The fold is measured against reading its facts, and its snapshot must give the same state."""
+    said = _run("rebuild", tmp_path, "--facts", "2000", "--trips-a-day", "5")
+    _plausible(
+        said["results"][0], "fold_per_s", "decode_per_s", "ratio_to_decode", "fold_us_last", "snapshot_load_s", "messages_kept"
+    )
+    assert [True] == [bar["met"] for bar in said["bars"]]
+
+
 @pytest.mark.kafka
 def test_kafka_is_measured_too(kafka_one: str, tmp_path: Path) -> None:
     """The distributed engine goes the same ways, and its topics are taken away again."""

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 20000
 CHARTS ?= benchmarks/out
 
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test bench takeovers lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tidegate demo
@@ -29,6 +29,11 @@ bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.wire --chart $(CHARTS)/wire.svg
 	$(BIN)/python -m benchmarks.intake --engine kafka --rounds 3 --messages 10000 --chart $(CHARTS)/intake-kafka.svg
 	$(BIN)/python -m benchmarks.drain --engine kafka --rounds 3 --messages 4000 --chart $(CHARTS)/drain-kafka.svg
+
+# Twenty minutes; the test run takes a few of each kind.
+takeovers: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.fault.takeovers --engine sqlite
+	$(BIN)/python -m tests.fault.takeovers --engine kafka
 
 # Hash-locked, and made so that the files name no registry.
 lock: $(VENV)/.ready-dev

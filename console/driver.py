@@ -31,6 +31,7 @@ from schemas.effects import (
     Sleep,
     Submission,
     Turn,
+    Unlock,
     Worker,
 )
 from schemas.streams import Record
@@ -288,6 +289,8 @@ class Driver:
                 return await self._catch_up(submission.stream)
             case Lock():
                 return await self._call(self._lock, submission.lane, submission.holder)
+            case Unlock():
+                return await self._call(self._unlock, submission.lane)
             case Query():
                 assert self._gateway is not None
                 return await self._gateway.query(submission.wire_key)
@@ -330,9 +333,22 @@ class Driver:
         try:
             taken = self._locks.acquire(lane, holder)
         except OSError as error:
-            sentence = f"The lock of lane {lane} could not be taken ({error}): look after the data folder; it is tried again."
-            raise LogUnavailable(sentence) from error
+            raise _broken_lock(lane, "taken", error) from error
         return LockResult(taken=taken.taken, dead=taken.before)
+
+    def _unlock(self, lane: str) -> None:
+        """Give the engine's lock back. Raises LogUnavailable; the lock stays ours then."""
+        try:
+            if self._locks is not None:
+                self._locks.release(lane)
+        except OSError as error:
+            raise _broken_lock(lane, "given back", error) from error
 
     async def _call(self, method: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, method, *args)
+
+
+def _broken_lock(lane: str, what: str, error: OSError) -> LogUnavailable:
+    return LogUnavailable(
+        f"The lock of lane {lane} could not be {what} ({error}): look after the data folder; it is tried again."
+    )

@@ -25,7 +25,8 @@ class Taken(NamedTuple):
 
 
 class LaneLocks:
-    """The lane locks of one process on one data folder; a holder takes the lock before it ever asks for the lane's lease."""
+    """The lane locks of one process on one data folder. The lock belongs to who holds the lane's lease: a standby that can't take
+    the lane gives it back, and a holder that got the lease without it (the old one was frozen with it) asks again."""
 
     def __init__(self, data_dir: Path) -> None:
         """Name the folder, which must exist; no file is touched before the first `acquire`."""
@@ -52,6 +53,18 @@ class LaneLocks:
                 raise
             self._held[lane] = handle
             return Taken(True, before or None)
+
+    def release(self, lane: str) -> None:
+        """Give the lane's lock back, if we hold it, and take our name out of it: a free lock must prove no living process dead.
+
+        Raises OSError when the name can't be taken out; then the lock stays ours.
+        """
+        with self._guard:
+            handle = self._held.get(lane)
+            if handle is not None:
+                os.ftruncate(handle, 0)
+                del self._held[lane]
+                os.close(handle)
 
     def close(self) -> None:
         """Give every lock back, as death would."""

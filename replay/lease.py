@@ -16,6 +16,9 @@ from schemas.facts import LaneTaken, LeaseBasis, StillHere
 STILL_HERE_S: Final = 1.0
 """A live holder that should act and does not write says so each second (R43): a third of *ttl*."""
 
+LOCK_AGAIN_S: Final = 1.0
+"""How often a holder that took over from a frozen one asks for the lock that the frozen one has: two looks of a standby."""
+
 
 @dataclass(slots=True)
 class Standing:
@@ -29,6 +32,7 @@ class Standing:
     wrote_at_s: float = 0.0
     locked: bool = False
     dead: str | None = None
+    asked_lock_s: float = float("-inf")
 
     def holds(self, state: LaneState) -> bool:
         """Whether the lane's lease is ours, by the log."""
@@ -47,13 +51,26 @@ class Standing:
         return LaneTaken(at_ms=at_ms, epoch=state.lease.epoch + 1, holder=self.holder, basis=basis, seen=seen)
 
     def took(self, state: LaneState, *, epoch: int, boot_s: float) -> bool:
-        """Whether our taking was the effective one; sets when granting may begin: the old holder is waited out (R43)."""
+        """Whether our taking was the effective one; sets when granting may begin: the old holder is waited out (R43).
+
+        Every intent of a silent holder stood before the fact that was its last when we first saw that, or our taking is void. So
+        its sends have ended *delta* + *tau* after we saw that fact: most of the wait is over when its silence is proved. A wait
+        owed from further back, by a silent holder's taker that never granted, begins now: what we saw was of the taker.
+        """
         if state.lease.epoch != epoch or state.lease.holder != self.holder:
             return False
         self.epoch = epoch
-        wait_s = (state.policy.delta_ms + state.policy.tau_ms) / 1000 if state.lease.owes else 0.0
-        self.may_grant_from_s = boot_s + wait_s
+        wait_s = (state.policy.delta_ms + state.policy.tau_ms) / 1000
+        since_s = self.seen_at_s if state.lease.basis == "silent" else boot_s
+        self.may_grant_from_s = since_s + wait_s if state.lease.owes else boot_s
         self.wrote_at_s = boot_s
+        return True
+
+    def asks_lock(self, *, boot_s: float) -> bool:
+        """Whether a holder without the engine's lock is to ask for it now, so that its own death can be proved one day."""
+        if self.locked or boot_s - self.asked_lock_s < LOCK_AGAIN_S:
+            return False
+        self.asked_lock_s = boot_s
         return True
 
     def still_here(self, state: LaneState, *, at_ms: int, boot_s: float) -> StillHere | None:

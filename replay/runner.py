@@ -18,7 +18,7 @@ from replay.lease import Standing
 from replay.planner import plan
 from replay.questions import Questions
 from schemas.codec import encode
-from schemas.effects import Append, CatchUp, Done, Follow, Lock, LockResult, Sleep, Submission, Turn, Worker
+from schemas.effects import Append, CatchUp, Done, Follow, Lock, LockResult, Sleep, Submission, Turn, Unlock, Worker
 from schemas.facts import LaneFact, LaneReleased
 from schemas.streams import DESK, Entry, lane
 from schemas.wire import TransportReply
@@ -93,9 +93,7 @@ class Runner:
         turn = yield from self._read_up(self._stream)
         while not turn.stopping:
             turn = yield [Lock("lock", self.view.state.mode, self.holder)]
-            result = turn.done[0].result
-            if isinstance(result, LockResult):
-                self.standing.learn(result)
+            self._learn_lock(turn.done[0])
             fact = self.standing.taking(self.view.state, at_ms=turn.at_ms, boot_s=turn.boot_s, seen=self.view.next_position)
             if fact is not None and not turn.stopping:
                 turn = yield [self._append("take", fact, turn)]
@@ -103,6 +101,8 @@ class Runner:
                 if self.standing.took(self.view.state, epoch=fact.epoch, boot_s=turn.boot_s):
                     self.flight.last_grant = self.view.state.lease.taken
                     return turn
+            if self.standing.locked:
+                turn = yield [self._unlock()]
             for submission in self._due(turn, after_ms=self.view.state.policy.ttl_ms):
                 turn = yield [submission]
             turn = yield [Follow("tick", self._stream, self.view.next_position, STANDBY_TICK_S)]
@@ -123,6 +123,7 @@ class Runner:
             ending = (turn.stopping or not self._holds()) and self.flight.is_empty()
             if ending and under_way == 0 and not submissions:
                 if self._holds():
+                    turn = yield [self._unlock()]  # first: a standby that the release wakes up finds the lock free
                     turn = yield [self._append("release", LaneReleased(at_ms=turn.at_ms, epoch=self.standing.epoch), turn)]
                 return turn
             if not ticking and not ending:
@@ -157,6 +158,8 @@ class Runner:
     def _look_around(self, turn: Turn) -> Iterator[Submission]:
         """What the clock brings: a look at the lag, facts that are due, questions and what they taught, a sign of life."""
         state, epoch = self.view.state, self.standing.epoch
+        if self.standing.asks_lock(boot_s=turn.boot_s):
+            yield Lock("lock", state.mode, self.holder)
         yield from self.lag.look(self.desk, boot_s=turn.boot_s)
         yield from self._due(turn, after_ms=0)
         yield from self.questions.ask(state, at_ms=turn.at_ms, boot_s=turn.boot_s)
@@ -197,6 +200,8 @@ class Runner:
                 yield from self.questions.complete(done, boot_s=turn.boot_s)
             case ("lag", str(stream), int(position)):
                 self.lag.learn(self.view.state, done, turn, beyond=(stream, position))
+            case "lock":
+                self._learn_lock(done)
             case "doubt":
                 self.doubt_asked = False
                 self.in_doubt = done.error is not None
@@ -222,6 +227,14 @@ class Runner:
     def _append(self, tag: object, fact: LaneFact, turn: Turn) -> Append:
         self.standing.wrote_at_s = turn.boot_s
         return Append(tag, self._stream, (Entry(encode(fact)),))
+
+    def _learn_lock(self, done: Done) -> None:
+        if isinstance(done.result, LockResult):
+            self.standing.learn(done.result)
+
+    def _unlock(self) -> Unlock:
+        self.standing.locked = False
+        return Unlock("unlock", self.view.state.mode)
 
     def _holds(self) -> bool:
         return self.standing.holds(self.view.state)

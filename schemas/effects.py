@@ -69,6 +69,14 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlock:
+    """Give the engine's lock on a lane back, naming nobody: who gives it back is not dead (R43). Result: None."""
+
+    tag: object
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockResult:
     """`taken`: this process holds the lock now. `dead`: the holder that the lock names and that is proved dead, or nothing.
     An engine without locks answers `taken` True and proves nobody dead."""
@@ -110,7 +118,7 @@ class Sleep:
     wait_s: float
 
 
-Submission: TypeAlias = Append | Read | Fetch | Follow | CatchUp | Lock | Send | Query | Poll | Sleep
+Submission: TypeAlias = Append | Read | Fetch | Follow | CatchUp | Lock | Unlock | Send | Query | Poll | Sleep
 
 
 @dataclass(frozen=True, slots=True)

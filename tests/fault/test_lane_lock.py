@@ -55,6 +55,18 @@ def test_a_lock_that_was_given_back_may_be_taken(locks: LaneLocks, tmp_path: Pat
     others.close()
 
 
+def test_a_lock_given_back_by_the_living_names_nobody(locks: LaneLocks, tmp_path: Path) -> None:
+    """R43: who lost the lane while it was frozen lives on; whoever gets its lock next must not think it dead."""
+    locks.acquire("highway", "anna")
+    locks.release("highway")
+    others = LaneLocks(tmp_path)
+    assert Taken(True, None) == others.acquire("highway", "ben")
+    assert Taken(False, None) == locks.acquire("highway", "anna")
+    others.close()
+    locks.release("highway")
+    locks.release("never taken")
+
+
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 import gc
 import random
 import signal
-import sqlite3
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from audit.verify import verify
 from schemas.messages import Attributes
 from tests.e2e import town as town_module
 from tests.e2e.town import EDI_DOWN, EDI_RESOLVED, Town, cargo, command, message, town, trip
+from tests.fault.freezing import freeze
 from tests.kafka_cluster import KafkaCluster
 
 KILLS = 5
@@ -97,30 +96,6 @@ def test_two_side_by_side_share_one_log_and_one_is_killed(any_town: Town) -> Non
     assert 1 == any_town.authority.stats()["posts_of_one_key_at_once_max"]
 
 
-def freeze(built: Town, process: "subprocess.Popen[str]") -> None:
-    """SIGSTOP, at a moment when the process holds no lock on the SQLite file: a frozen writer there holds up everybody."""
-    while True:
-        process.send_signal(signal.SIGSTOP)
-        if built.settings.data is None or can_write(built.settings.data):
-            return
-        process.send_signal(signal.SIGCONT)
-        time.sleep(0.02)
-
-
-def can_write(data: Path) -> bool:
-    """Whether somebody could write to the log now."""
-    (file,) = data.glob("*.db")
-    connection = sqlite3.connect(file, timeout=0.2, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return False
-    finally:
-        connection.close()
-    return True
-
-
 def test_a_holder_that_slept_past_its_lease_wakes_up_as_nobody(any_town: Town) -> None:
     """R43, R44, I4b: a suspended holder is taken over, finds that out when it wakes, and both end in order within 30 s."""
     count = hold_a_backlog(any_town)
@@ -130,7 +105,7 @@ def test_a_holder_that_slept_past_its_lease_wakes_up_as_nobody(any_town: Town) -
     any_town.until(lambda: len(any_town.authority.history()) >= count // 4, "a quarter at CBSA")
     before = any_town.lane("highway").lease
     holder = next(process for process in processes if f"-{process.pid}-" in before.holder)
-    freeze(any_town, holder)
+    freeze(holder, any_town.settings.data)
     any_town.until(lambda: any_town.lane("highway").lease.epoch > before.epoch, "the standby to take over")
     arrived = len(any_town.authority.history())
     any_town.until(lambda: len(any_town.authority.history()) > arrived, "the standby to send")

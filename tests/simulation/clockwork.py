@@ -30,10 +30,12 @@ from schemas.effects import (
     Sleep,
     Submission,
     Turn,
+    Unlock,
     Worker,
 )
 from schemas.streams import DESK, RESPONSES, Entry, lane
 from tests.simulation.authority import SimulatedAuthority
+from tests.simulation.locks import Locks
 
 EPOCH_MS = 1_764_000_000_000
 STOP_WITHIN_S = 200.0
@@ -152,11 +154,8 @@ class Running:
 class Process:
     """One `tidegate up` for one lane: its own folds and workers; it crashes, pauses and starts again."""
 
-    def __init__(
-        self, clockwork: Clockwork, authority: SimulatedAuthority, *, name: str, mode: str, locks: "Locks | None"
-    ) -> None:
-        self.clockwork = clockwork
-        self.authority = authority
+    def __init__(self, clockwork: Clockwork, authority: SimulatedAuthority, *, name: str, mode: str, locks: Locks | None) -> None:
+        self.clockwork, self.authority = clockwork, authority
         self.name = name
         self.mode = mode
         self.locks = locks
@@ -294,6 +293,10 @@ class Process:
             case Lock():
                 lock = LockResult(True, None) if self.locks is None else self.locks.take(self.name, submission.holder)
                 self._later(soon, lambda: self._finish(running, tag, lock))
+            case Unlock():
+                if self.locks is not None:
+                    self.locks.give_back(self.name)
+                self._later(soon, lambda: self._finish(running, tag))
             case Send():
                 generation = self.generation
                 self.authority.send(
@@ -371,25 +374,3 @@ class Process:
             self._finish(running, submission.tag, page)
         else:
             self._wait("answers", lambda: self._poll(running, submission, deadline_s), deadline_s=deadline_s)
-
-
-class Locks:
-    """The lane's lock of an engine that has one: freed at death, naming who held it last."""
-
-    def __init__(self) -> None:
-        self.owner: str | None = None
-        self.named: str | None = None
-
-    def take(self, process: str, holder: str) -> LockResult:
-        """Take it for a process, or not."""
-        if self.owner == process:
-            return LockResult(True, None)
-        if self.owner is not None:
-            return LockResult(False, None)
-        before, self.owner, self.named = self.named, process, holder
-        return LockResult(True, before)
-
-    def free(self, process: str) -> None:
-        """A process has died."""
-        if self.owner == process:
-            self.owner = None

@@ -22,7 +22,8 @@ from schemas.facts import Fact, PolicyAdopted
 from schemas.messages import Attributes, parse_attributes
 from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, Record, inbound, lane
 from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.clockwork import CODEC, EPOCH_MS, Clockwork, Locks, Process
+from tests.simulation.clockwork import CODEC, EPOCH_MS, Clockwork, Process
+from tests.simulation.locks import Locks
 
 FAULTS_S = 300.0
 """Virtual seconds of faults."""

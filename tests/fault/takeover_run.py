@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -142,6 +142,53 @@ def _group(number: int) -> Iterator[tuple[Attributes, bytes]]:
     yield cargo(f"cargo-{number}", ccn)
 
 
+def judge(town: Town, watch: Watch, *, published: int, policy: Policy, faults: Sequence[str] = ()) -> Judged:
+    """Count what is wrong, when everything has come to rest. `faults`: what the caller saw."""
+    rows = watch.look()
+    captured = Counter(row["idempotency_key"] for row in rows if row["outcome"] == "captured")
+    bytes_by_key: dict[str, set[str]] = {}
+    for row in rows:
+        bytes_by_key.setdefault(row["idempotency_key"], set()).add(row["sha256"])
+    twice = {key for key, count in captured.items() if count > 1}
+    other = {key for key, digests in bytes_by_key.items() if len(digests) > 1}
+    again = {key for key in bytes_by_key if "~" in key}
+    report = verify(town.opened.log, town.opened.codec)
+    found = [*overlaps(town, watch, policy), *faults]
+    return Judged(
+        published=published,
+        captured=len(captured),
+        lost=published - len(captured),
+        doubled=len(twice | other | again),
+        out_of_order=len(town.authority.order_violations()),
+        overlaps=len(found),
+        audit="ok" if report.ok else "failed",
+        faults=found + [finding.sentence for finding in report.findings],
+    )
+
+
+def overlaps(town: Town, watch: Watch, policy: Policy) -> Iterator[str]:
+    """Where two holders were at it at once: by CBSA's own eyes, by its history's times, and by the facts (R43, R44)."""
+    at_once = town.authority.stats()["posts_of_one_key_at_once_max"]
+    if at_once != 1:
+        yield f"{at_once} sends of one wire key at once"
+    tenures = [watch.tenures[epoch] for epoch in sorted(watch.tenures)]
+    for tenure in tenures:
+        if tenure.oldest_age_ms > policy.delta_ms:
+            yield f"epoch {tenure.epoch}: a send began {tenure.oldest_age_ms} ms after its intent"
+    for old, new in itertools.pairwise(tenure for tenure in tenures if tenure.granted):
+        assert old.last_intent_ms is not None
+        assert new.first_intent_ms is not None
+        apart_ms = new.first_intent_ms - old.last_intent_ms
+        if new.basis == "silent" and apart_ms < policy.delta_ms + policy.tau_ms - CLOCK_ROOM_MS:
+            yield f"epoch {new.epoch} granted {apart_ms} ms after epoch {old.epoch}, not {policy.delta_ms + policy.tau_ms}"
+        began_ms = watch.first_send(new)
+        assert began_ms is not None
+        gone = old.granted.keys() - {key for each in tenures if each.epoch > old.epoch for key in each.granted}
+        late = [row["seq"] for row in watch.rows if row["idempotency_key"] in gone and at_ms(row) > began_ms]
+        if late:
+            yield f"epoch {old.epoch}: {late} came in after epoch {new.epoch} had begun to send"
+
+
 class Run:
     """A town with a stream of messages, a holder, and on Kafka a standby."""
 
@@ -201,49 +248,8 @@ class Run:
         published = self.stream.published
         self._until(lambda: self.watch.counts() == {"captured": published}, "everything to be captured", wait_s=SETTLED_WAIT_S)
         codes = [self.town.end(process) for process in self._up]
-        rows = self.watch.look()
-        captured = Counter(row["idempotency_key"] for row in rows if row["outcome"] == "captured")
-        bytes_by_key: dict[str, set[str]] = {}
-        for row in rows:
-            bytes_by_key.setdefault(row["idempotency_key"], set()).add(row["sha256"])
-        twice = {key for key, count in captured.items() if count > 1}
-        other = {key for key, digests in bytes_by_key.items() if len(digests) > 1}
-        again = {key for key in bytes_by_key if "~" in key}
-        report = verify(self.town.opened.log, self.town.opened.codec)
-        overlaps = [*self._overlaps(), *([f"exit codes {codes}"] if any(codes) else [])]
-        return Judged(
-            published=published,
-            captured=len(captured),
-            lost=published - len(captured),
-            doubled=len(twice | other | again),
-            out_of_order=len(self.town.authority.order_violations()),
-            overlaps=len(overlaps),
-            audit="ok" if report.ok else "failed",
-            faults=overlaps + [finding.sentence for finding in report.findings],
-        )
-
-    def _overlaps(self) -> Iterator[str]:
-        """Where two holders were at it at once: by CBSA's own eyes, by its history's times, and by the facts (R43, R44)."""
-        at_once = self.town.authority.stats()["posts_of_one_key_at_once_max"]
-        if at_once != 1:
-            yield f"{at_once} sends of one wire key at once"
-        tenures = [self.watch.tenures[epoch] for epoch in sorted(self.watch.tenures)]
-        wait_ms = self._policy.delta_ms + self._policy.tau_ms
-        for tenure in tenures:
-            if tenure.oldest_age_ms > self._policy.delta_ms:
-                yield f"epoch {tenure.epoch}: a send began {tenure.oldest_age_ms} ms after its intent"
-        for old, new in itertools.pairwise(tenure for tenure in tenures if tenure.granted):
-            assert old.last_intent_ms is not None
-            assert new.first_intent_ms is not None
-            apart_ms = new.first_intent_ms - old.last_intent_ms
-            if new.basis == "silent" and apart_ms < wait_ms - CLOCK_ROOM_MS:
-                yield f"epoch {new.epoch} granted {apart_ms} ms after epoch {old.epoch}, not {wait_ms}"
-            began_ms = self.watch.first_send(new)
-            assert began_ms is not None
-            gone = old.granted.keys() - {key for each in tenures if each.epoch > old.epoch for key in each.granted}
-            late = [row["seq"] for row in self.watch.rows if row["idempotency_key"] in gone and at_ms(row) > began_ms]
-            if late:
-                yield f"epoch {old.epoch}: {late} came in after epoch {new.epoch} had begun to send"
+        exits = [f"exit codes {codes}"] if any(codes) else []
+        return judge(self.town, self.watch, published=published, policy=self._policy, faults=exits)
 
     def _start(self) -> "subprocess.Popen[str]":
         return self.town.up("--in-flight-max", "16")
@@ -265,6 +271,7 @@ class Run:
             if not self._stands_by:
                 assert 0 == self.town.end(holder), "who was frozen could not be stopped"
                 self._up.remove(holder)
+                self._until(self._holder_has_lock, "the holder to have the lane's lock")
             return
         assert holder.wait(30) == (0 if how == "stop" else -signal.SIGKILL)
         self._up.remove(holder)
@@ -300,6 +307,10 @@ class Run:
         epoch, name = self.watch.holder()
         tenure = self.watch.tenures.get(epoch)
         return bool(name) and tenure is not None and bool(tenure.granted)
+
+    def _holder_has_lock(self) -> bool:
+        assert self.town.settings.data is not None
+        return (self.town.settings.data / f"lane.{MODE}.lock").read_text() == self.watch.holder()[1]
 
     def _waiting(self) -> int:
         counts = self.watch.counts()

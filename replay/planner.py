@@ -49,9 +49,12 @@ def put_back(state: LaneState, messages: list[Message]) -> None:
 def is_sendable(state: LaneState, *, at_ms: int) -> bool:
     """Whether something may be sent now, caps aside: then a holder that writes nothing is silent (R43).
 
-    A ready heap is a list whose order does not matter here; SCAN_COUNT_MAX of it are looked at.
+    A ready heap is a list whose order does not matter here; SCAN_COUNT_MAX of it are looked at. What has gone meanwhile is
+    dropped first: a standby takes nothing out, and behind thousands that another process sent it would see nothing to do.
     """
     for channel in state.channels.values():
+        _drop_gone(channel.ready)
+        _drop_gone(channel.drained)
         if _is_shut(state, channel, at_ms=at_ms):
             continue
         if any(_may_go(state, channel, entry[2], at_ms=at_ms) for entry in islice(_ready(channel), SCAN_COUNT_MAX)):
@@ -62,6 +65,16 @@ def is_sendable(state: LaneState, *, at_ms: int) -> bool:
 def _is_shut(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
     """Whether a notice holds the channel for everybody."""
     return any(not scope.tenants for _, scope in holding(state, channel.name, at_ms=at_ms))
+
+
+def _drop_gone(heap: list[tuple[int, int, Message]]) -> None:
+    """Drop from a heap's front what does not stand ready any more: it goes in turn, so that what is gone stood in front."""
+    while heap and not _is_ready(heap[0][2]):
+        heappop(heap)[2].queued = False
+
+
+def _is_ready(message: Message) -> bool:
+    return message.state == "held" and message.unblocked
 
 
 def _room(state: LaneState, channel: Channel, *, at_ms: int, outstanding: int) -> int:
@@ -91,7 +104,7 @@ def _take(state: LaneState, channel: Channel, *, at_ms: int, count: int) -> list
             break
         message = heappop(heap)[2]
         message.queued = False
-        if message.state != "held" or not message.unblocked:
+        if not _is_ready(message):
             continue
         refused = None if chosen and alike else gate(state, channel, message, at_ms=at_ms)
         if refused is None or refused.rule == CAPPED:
@@ -127,7 +140,7 @@ def _is_about_the_message(rule: str) -> bool:
 
 def _may_go(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> bool:
     """Whether a ready message passes the gate, caps aside."""
-    if message.state != "held" or not message.unblocked:
+    if not _is_ready(message):
         return False
     refused = gate(state, channel, message, at_ms=at_ms)
     return refused is None or refused.rule == CAPPED

@@ -3,6 +3,7 @@
 import pytest
 
 from lane.state import LaneState
+from replay import planner
 from replay.lease import LOCK_AGAIN_S, Standing
 from schemas.effects import LockResult
 from schemas.facts import LaneTaken
@@ -78,3 +79,20 @@ def test_r43_a_holder_without_the_lock_asks_for_it_now_and_then() -> None:
     assert [True, False, True] == [standing.asks_lock(boot_s=at_s) for at_s in (5.0, 5.5, 5.0 + LOCK_AGAIN_S)]
     standing.learn(LockResult(taken=True, dead=None))
     assert not standing.asks_lock(boot_s=100.0)
+
+
+def test_r43_a_standby_that_saw_many_go_still_notices_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R43: a standby takes nothing out of its ready heaps; what another process sent must not hide what is left to send."""
+    monkeypatch.setattr(planner, "SCAN_COUNT_MAX", 10)
+    story = Story(rate_max_per_s=None)
+    keys = [f"A{number}" for number in range(11)]
+    for key in keys:
+        story.cargo(key)
+    story.intend(*keys)
+    for key in keys:
+        story.concluded(key, "transmitted")
+    story.captured(*keys)
+    assert not planner.is_sendable(story.state, at_ms=story.at_ms)
+    story.cargo("last")
+    assert planner.is_sendable(story.state, at_ms=story.at_ms)
+    assert [1] == [len(channel.ready) for channel in story.state.channels.values() if channel.ready]

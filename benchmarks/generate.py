@@ -48,6 +48,9 @@ BEGINS_MS: Final = 1_600_000_000_000
 
 DAY_MS: Final = 86_400_000
 HORIZON_MS: Final = Policy().horizon_ms
+STAMP_MS: Final = DAY_MS // 4
+"""Longest stretch of simulated time that goes into one append: the log's own clock stamps all of it with its end."""
+
 OUTAGE_EACH_DAYS: Final = 30
 OUTAGE_MS: Final = 2 * 3_600_000
 GATEWAY: Final = "bench"
@@ -240,11 +243,12 @@ def write(log: EventLog, town: Town, count: int) -> None:
     """Append so many facts and their sources; sources first, so that no moment shows a fact without its record."""
     log.append(SCHEMAS, schema_entries())
     waiting: dict[str, list[Entry]] = {}
-    target = lane(town.mode)
+    target, flushed_ms = lane(town.mode), town.now_ms
     for put in town.records(count):
         waiting.setdefault(put.stream, []).append(put.entry)
-        if len(waiting.get(target, ())) >= BATCH_COUNT_MAX - 50:
+        if len(waiting.get(target, ())) >= BATCH_COUNT_MAX - 50 or town.now_ms - flushed_ms >= STAMP_MS:
             _flush(log, waiting, target)
+            flushed_ms = town.now_ms
     _flush(log, waiting, target)
 
 

@@ -37,12 +37,20 @@ T = TypeVar("T")
 StateT = TypeVar("StateT")
 
 
+def tell_nobody(_: str) -> None:
+    """Keep it to oneself."""
+
+
 class Folds(NamedTuple):
-    """Where folds begin: the log, what reads its facts, and the snapshots beside it."""
+    """Where folds begin: the log, what reads its facts, the snapshots beside it, and who is told why one was passed over.
+
+    A verb that answers tells nobody: its output is its answer, and `tidegate doctor` tells of every snapshot whether it fits.
+    """
 
     log: EventLog
     codec: Codec
     snapshots: SnapshotFolder | None
+    passed_over: Callable[[str], None] = tell_nobody
 
     def lane(self, mode: str, listener: Listener | None = None) -> LaneView:
         """A lane's fold, as far as its newest snapshot has come; the tail is still to be read."""
@@ -61,14 +69,14 @@ class Folds(NamedTuple):
 
     def _resumed(self, stream: str, load_body: Callable[[bytes], StateT], view: Callable[[StateT | None], T]) -> T:
         """The view made of the newest snapshot that fits, or of nothing."""
-        found = self.snapshots.newest(self.log, stream, passed_over=_passed_over) if self.snapshots is not None else None
+        found = self.snapshots.newest(self.log, stream, passed_over=self.passed_over) if self.snapshots is not None else None
         if found is None:
             return view(None)
         try:
             with no_collection():
                 state = load_body(found.body)
         except UNREADABLE as error:
-            _passed_over(f"{stream} at {found.position}: {type(error).__name__}: {error}")
+            self.passed_over(f"{stream} at {found.position}: {type(error).__name__}: {error}")
             return view(None)
         return view(state)
 
@@ -118,7 +126,8 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _passed_over(why: str) -> None:
+def logged(why: str) -> None:
+    """Say in the process's log why a snapshot was passed over."""
     import structlog
 
     structlog.get_logger("tidegate").warning("snapshot_passed_over", reason=why)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.clock import wall_ms
 from console.settings import DATA_DIR_DEFAULT, Settings
-from console.snapshots import Folds, folder_of
+from console.snapshots import Folds, folder_of, logged
 from eventlog.lane_lock import LaneLocks
 from eventlog.port import READ_COUNT_MAX, EventLog
 from eventlog.snapshots import SnapshotFolder
@@ -173,7 +173,7 @@ async def run_workers(
     from console.keeping import Keeper
     from consumers.responses import ResponsesView
 
-    folds = opened_log.folds
+    folds = opened_log.folds._replace(passed_over=logged)
     lanes: dict[str, LaneView] = {mode: folds.lane(mode) for mode in MODES}
     desk = folds.desk()
     views: dict[str, Folded] = {lane(mode): view for mode, view in lanes.items()}

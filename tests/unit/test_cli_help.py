@@ -25,6 +25,7 @@ VERBS: Final = {
     "bulletin list": "",
     "bulletin handled": "--as --reason",
     "status": "--watch",
+    "doctor": "",
     "message show": "--mode --tenant",
     "message withdraw": "--mode --tenant --as --reason",
     "message filed": "--mode --tenant --reference --as --reason",

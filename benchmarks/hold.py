@@ -12,7 +12,6 @@ the memory is the least that a Python program could hold: the attributes alone, 
 """
 
 import argparse
-import asyncio
 import functools
 import gc
 import json
@@ -31,6 +30,7 @@ from benchmarks.engines import fresh_log
 from benchmarks.figures import Figure, Report, arguments, machine_line, sizes, told_round
 from benchmarks.processes import in_fresh_process, rss_bytes
 from console.clock import wall_ms
+from console.loop import run as run_loop
 from console.up import WORKERS, log_jsonlines
 from gateway.authority_process import running_authority
 from lane.summary import channel_states, lane_summary, needs_a_person
@@ -178,7 +178,7 @@ def first_send(folder: Path) -> float:
                 return time.perf_counter() - started
 
     with running_authority() as authority:
-        return asyncio.run(measured(authority.base_url))
+        return run_loop(measured(authority.base_url))
 
 
 def one_round(count: int) -> dict[str, float]:
@@ -188,7 +188,7 @@ def one_round(count: int) -> dict[str, float]:
         with TemporaryDirectory(prefix="tidegate-bench-") as name:
             folder = Path(name)
             with running_authority() as authority:
-                asyncio.run(_hold(folder, authority.base_url, cargo(count, keys), count))
+                run_loop(_hold(folder, authority.base_url, cargo(count, keys), count))
             resident = in_fresh_process(_folded_memory, folder, count, 0)
             figures[f"rss_bytes_{keys}"] = resident["bytes"]
             figures[f"traced_bytes_{keys}"] = in_fresh_process(_folded_memory, folder, count, 1)["bytes"]

@@ -22,6 +22,7 @@ from benchmarks.processes import in_fresh_process
 from console.clock import wall_ms
 from console.demo_fifo import plain_transmission
 from console.driver import Driver
+from console.loop import run as run_loop
 from console.up import log_jsonlines
 from console.wiring import Opened
 from gateway.authority_process import AuthorityProcess, running_authority
@@ -169,10 +170,10 @@ def one_round(options: argparse.Namespace, kafka: Kafka | None) -> dict[str, flo
     log_jsonlines("error")
     lengths = chain_lengths(options.messages, options.documents, options.skew)
     with running_authority(answer_latency_ms=options.service_ms) as authority, fresh_log(options.engine, kafka) as log:
-        figures = asyncio.run(drain(log, authority, lengths, options=options))
+        figures = run_loop(drain(log, authority, lengths, options=options))
         figures["order_violations"] = len(authority.order_violations())
     with running_authority(answer_latency_ms=options.service_ms) as authority:
-        figures["raw_s"] = asyncio.run(raw_loop(authority.base_url, lengths, in_flight=options.in_flight))
+        figures["raw_s"] = run_loop(raw_loop(authority.base_url, lengths, in_flight=options.in_flight))
     return figures
 
 

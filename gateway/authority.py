@@ -13,29 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvloop
-from aiohttp import web
-from aiohttp.web_request import BaseRequest
 
 from gateway.authority_faults import FaultPlan
 from gateway.authority_history import History
 from gateway.authority_http import AuthorityService
 from gateway.authority_intake import Authority, Clockwork
 from gateway.authority_register import Level, Register
-
-BODY_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Longest message taken: images reach megabytes, and the log takes 8 MiB."""
-
-HEADER_BYTES_MAX: Final = 512 * 1024
-"""Longest header: the document keys of a trip with thousands of CCNs are one."""
+from gateway.authority_server import Handler, Request, ServerConnection
 
 BACKLOG_MAX: Final = 1024
 """Connections that wait to be accepted: a burst of senders after an outage."""
-
-KEEPALIVE_S: Final = 75.0
-"""Idle connections are kept longer than the gateway keeps them (15 s), so that it is never us who cut one in use."""
 
 GC_THRESHOLDS: Final = (50_000, 20, 1_000)
 """What is remembered is never garbage: walking all of it as often as Python would took a fifth of a message's time at 200,000."""
@@ -64,7 +54,8 @@ class _Listener:
         self.port = port
         self._socket: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self.server: web.Server | None = None
+        self.connections: set[ServerConnection] = set()
+        self.handler: Handler
         self.accepted: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
@@ -74,13 +65,10 @@ class _Listener:
         )
         self.port = self._socket.sockets[0].getsockname()[1]
 
-    def close_for(self, for_s: float, request: BaseRequest) -> None:
+    def close_for(self, for_s: float, request: Request) -> None:
         """Close the port at once and cut every connection but the one that asks; listen again after `for_s`."""
         self.close()
-        assert self.server is not None
-        for connection in self.server.connections:
-            if connection.transport is not None and connection.transport is not request.transport:
-                connection.transport.abort()
+        self.cut(but=request.transport)
         self._reopening = asyncio.get_running_loop().create_task(self._reopen(for_s))
 
     def close(self) -> None:
@@ -90,14 +78,19 @@ class _Listener:
         if self._socket is not None:
             self._socket.close()
 
+    def cut(self, *, but: asyncio.Transport | None = None) -> None:
+        """Cut the open connections."""
+        for connection in tuple(self.connections):
+            if connection.transport is not but:
+                connection.transport.abort()
+
     async def _reopen(self, for_s: float) -> None:
         await asyncio.sleep(for_s)
         await self.open()
 
     def _connected(self) -> asyncio.Protocol:
-        assert self.server is not None
         self.accepted()
-        return self.server()
+        return ServerConnection(self.handler, self.connections)
 
 
 async def serve(host: str, port: int, *, settings: AuthoritySettings, on_ready: Callable[[str], None]) -> None:
@@ -117,15 +110,7 @@ async def serve(host: str, port: int, *, settings: AuthoritySettings, on_ready: 
         service.connections_accepted += 1
 
     listener.accepted = count_connection
-    listener.server = web.Server(
-        service.handle,
-        request_factory=_request_factory(loop),
-        handler_cancellation=True,  # who hung up is no sender any more: overlaps are counted by it
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_S,
-        max_line_size=HEADER_BYTES_MAX,
-        max_field_size=HEADER_BYTES_MAX,
-    )
+    listener.handler = service.handle
     try:
         await listener.open()
         scheme = "https" if settings.tls_cert_file else "http"
@@ -133,7 +118,7 @@ async def serve(host: str, port: int, *, settings: AuthoritySettings, on_ready: 
         await loop.create_future()
     finally:
         listener.close()
-        await listener.server.shutdown(SHUTDOWN_S)
+        listener.cut()
         history.close()
 
 
@@ -151,13 +136,6 @@ def run_authority(
 
     gc.set_threshold(*GC_THRESHOLDS)
     uvloop.run(until_told())
-
-
-def _request_factory(loop: asyncio.AbstractEventLoop) -> Callable[..., BaseRequest]:
-    def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
-        return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_BYTES_MAX)
-
-    return request
 
 
 def _tls_context(settings: AuthoritySettings) -> ssl.SSLContext | None:

@@ -27,7 +27,7 @@ PROGRESS_TERMINAL_S: Final = 0.5
 PROGRESS_FILE_S: Final = 10.0
 """Time between two lines of progress: often for a person who watches, seldom in a file."""
 
-LIBRARIES: Final = ("aiohttp", "apsw", "crc32c", "fastavro", "kafka-python", "pydantic")
+LIBRARIES: Final = ("aiohttp", "apsw", "crc32c", "fastavro", "httptools", "kafka-python", "pydantic", "uvloop")
 """Libraries whose version moves the figures."""
 
 OUT: Final = Path(__file__).resolve().parent / "out"

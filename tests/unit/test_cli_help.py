@@ -57,7 +57,7 @@ VERBS: Final = {
 RUN_ON: Final = frozenset({"demo", "up", "worker"})
 """Verbs that are no question with an answer: they run until told, or bring their own log."""
 
-HEAVY: Final = ("kafka", "aiohttp", "fastavro", "apsw", "pydantic_settings", "rich.table")
+HEAVY: Final = ("kafka", "httptools", "fastavro", "apsw", "pydantic_settings", "rich.table")
 """Modules that a help page has no use for; each costs a tenth of a second or more."""
 
 

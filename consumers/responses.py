@@ -225,7 +225,11 @@ def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
             turn = yield [Append("append", RESPONSES, (page_entry(gateway, page),))]
             if turn.done[0].error is not None:
                 turn = yield [Sleep("retry", POLL_RETRY_S)]
-            turn = yield [CatchUp("caught up", RESPONSES)]
+                turn = yield [CatchUp("caught up", RESPONSES)]
+                continue
+            positions = turn.done[0].result
+            assert isinstance(positions, (list, tuple, range))
+            turn = yield [Follow("read back", RESPONSES, positions[-1], READ_BACK_WAIT_S)]
         elif turn.boot_s - asked_s < POLL_LEAST_S:
             turn = yield [Sleep("nothing there", POLL_LEAST_S - (turn.boot_s - asked_s))]
 

@@ -107,11 +107,11 @@ class Polling:
                 case Sleep():
                     self.slept_s.append(asked.wait_s)
                     self.now_s += asked.wait_s
-                case CatchUp() | Append():
+                case CatchUp() | Append() | Follow():
                     pass
                 case _:
                     raise AssertionError(f"not asked for: {asked}")
-            turn = Turn(round(self.now_s * 1000), self.now_s, (Done(asked.tag, ()),))
+            turn = Turn(round(self.now_s * 1000), self.now_s, (Done(asked.tag, (0,)),))
 
     def polled(self, count: int, *, took_s: float = 0.0) -> None:
         """A poll that brought so many answers after so long."""

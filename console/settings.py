@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     cache: Path | None = None
     authority: str | None = None
     authority_insecure: bool = False
+    health: str | None = None
+    health_open: bool = False
     tls_ca_file: Path | None = None
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None

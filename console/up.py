@@ -19,8 +19,10 @@ from console.options import AsJson, Bootstrap, DataDir, Person
 
 if TYPE_CHECKING:
     from console.driver import Driver
+    from console.health import Address
     from console.settings import Settings
     from console.wiring import Opened
+    from gateway.port import Gateway
     from lane.policy import Policy
 
     Change: TypeAlias = Callable[[Policy], Policy]
@@ -44,6 +46,13 @@ RateMax: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--rate-max", metavar="N|none|CHANNEL=N", help="Messages a second and channel; again for a channel of its own."),
 ]
+Health: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--health", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics there (TIDEGATE_HEALTH; else off)."),
+]
+HealthOpen: TypeAlias = Annotated[
+    bool, typer.Option("--health-open", help="Let other machines read them: any HOST (TIDEGATE_HEALTH_OPEN).")
+]
 Reason: TypeAlias = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, when a flag changes the policy.")]
 
 
@@ -61,6 +70,8 @@ def up(
     drain: Annotated[str | None, typer.Option("--drain", help="automatic or operator: who starts the drain (R61).")] = None,
     rate_max: RateMax = None,
     in_flight_max: Annotated[int | None, typer.Option("--in-flight-max", min=1, help="Messages in flight per channel.")] = None,
+    health: Health = None,
+    health_open: HealthOpen = False,
     person: Person = None,
     reason: Reason = "flags of tidegate up",
     as_json: AsJson = False,
@@ -69,7 +80,7 @@ def up(
     from console.session import person_of, said
 
     changes = policy_changes(drain=drain, rate_max=rate_max or (), in_flight_max=in_flight_max)
-    run = Run(authority=authority, data=data, kafka=kafka, names=WORKERS, as_json=as_json)
+    run = Run(authority=authority, data=data, kafka=kafka, names=WORKERS, as_json=as_json, health=health, health_open=health_open)
     run.until_told(changes, person=person_of(person), reason=said(reason, "--reason"))
 
 
@@ -79,6 +90,8 @@ def worker(
     authority: Authority = None,
     data: DataDir = None,
     kafka: Bootstrap = None,
+    health: Health = None,
+    health_open: HealthOpen = False,
     as_json: AsJson = False,
 ) -> None:
     """One worker alone, for every lane: for Kafka, one process each."""
@@ -86,7 +99,7 @@ def worker(
 
     if name not in WORKERS:
         raise typer.BadParameter(f"there is no worker {name}; there are {', '.join(WORKERS)}")
-    run = Run(authority=authority, data=data, kafka=kafka, names=(name,), as_json=as_json)
+    run = Run(authority=authority, data=data, kafka=kafka, names=(name,), as_json=as_json, health=health, health_open=health_open)
     run.until_told(lambda policy: policy, person=person_of(None), reason="")
 
 
@@ -156,6 +169,8 @@ class Run:
     kafka: str | None
     names: Sequence[str]
     as_json: bool
+    health: str | None = None
+    health_open: bool = False
 
     def until_told(self, change: "Change", *, person: str, reason: str) -> None:
         """Run. Raises Stop for what the flags or the environment have wrong, and LogError."""
@@ -167,8 +182,9 @@ class Run:
 
         log_jsonlines()
         settings = settings_of(data=self.data, kafka=self.kafka)
-        if self.authority is not None:
-            settings = settings.model_copy(update={"authority": self.authority})
+        told = {"authority": self.authority, "health": self.health, "health_open": self.health_open or None}
+        settings = settings.model_copy(update={name: value for name, value in told.items() if value is not None})
+        health_address(settings)
         try:
             if NEEDS_GATEWAY & set(self.names):
                 gateway_of(settings, connections_max=1)
@@ -204,6 +220,15 @@ def _die(code: int) -> NoReturn:
     os._exit(code)
 
 
+def health_address(settings: "Settings") -> "Address | None":
+    """Where the process's own pages are to be, if anywhere. Raises Stop."""
+    if settings.health is None:
+        return None
+    from console.health import read_address
+
+    return read_address(settings.health, anywhere=settings.health_open)
+
+
 async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, ...]) -> tuple[str, ...]:
     """Run until SIGTERM or SIGINT; return the workers that had to be cut off. Raises CancelledError at a second signal."""
     from console.wiring import gateway_of, run_workers
@@ -212,6 +237,7 @@ async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, .
     task = asyncio.current_task()
     assert task is not None
 
+    address = health_address(settings)
     drivers: list[Driver] = []
 
     def ready(driver: "Driver") -> None:
@@ -230,5 +256,41 @@ async def _serve(opened_log: "Opened", settings: "Settings", names: tuple[str, .
         spare_the_collector()
         typer.echo("ready", err=True)
 
-    await run_workers(opened_log, gateway, names=names, ready=ready)
+    if address is None:
+        await run_workers(opened_log, gateway, names=names, ready=ready)
+    else:
+        await _watched(opened_log, gateway, names, ready=ready, address=address)
     return drivers[0].cut_off
+
+
+async def _watched(
+    opened_log: "Opened",
+    gateway: "Gateway | None",
+    names: tuple[str, ...],
+    *,
+    ready: "Callable[[Driver], None]",
+    address: "Address",
+) -> None:
+    """Run the workers with the process's own pages beside them, and a clock on the log and the gateway."""
+    from prometheus_client import disable_created_metrics
+    from prometheus_client.registry import CollectorRegistry
+
+    from console.health import pages
+    from console.metered import MeteredGateway, MeteredLog, Meters
+    from console.watching import Watching
+    from console.wiring import run_workers
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge for each counter's birth: half the page, and nobody asks
+    registry = CollectorRegistry(auto_describe=False)
+    meters = Meters(registry)
+    metered = opened_log._replace(log=MeteredLog(opened_log.log, meters))
+    watching = Watching(opened_log.log, names)
+
+    def works(driver: "Driver") -> None:
+        watching.works(driver)
+        ready(driver)
+
+    async with pages(watching, registry, address) as port:
+        typer.echo(f"health on http://{address.shown(port)}", err=True)
+        metered_gateway = None if gateway is None else MeteredGateway(gateway, meters)
+        await run_workers(metered, metered_gateway, names=names, ready=works, watching=watching)

@@ -26,8 +26,10 @@ from schemas.streams import DESK, MODES, RESPONSES, SCHEMAS, Record, lane
 
 if TYPE_CHECKING:
     from console.driver import Driver, Folded
+    from console.watching import Watching
     from consumers.responses import ResponsesView
     from gateway.port import Gateway
+    from lane.view import Listener
     from schemas.effects import Worker
 
 
@@ -166,22 +168,35 @@ def holder_name() -> str:
 
 
 async def run_workers(
-    opened_log: Opened, gateway: "Gateway | None", *, names: tuple[str, ...], ready: "Callable[[Driver], None]"
+    opened_log: Opened,
+    gateway: "Gateway | None",
+    *,
+    names: tuple[str, ...],
+    ready: "Callable[[Driver], None]",
+    watching: "Watching | None" = None,
 ) -> None:
-    """Run the named workers for every lane until they are told to stop. `ready` gets the driver when work is taken."""
+    """Run the named workers for every lane until they are told to stop. `ready` gets the driver when work is taken.
+
+    `watching` hears every fact as it is folded, and knows the folds from the start on.
+    """
     from console.driver import Driver
     from console.keeping import Keeper
     from consumers.responses import ResponsesView
 
+    def listener(stream: str) -> "Listener | None":
+        return None if watching is None else watching.listener(stream)
+
     folds = opened_log.folds._replace(passed_over=logged)
-    lanes: dict[str, LaneView] = {mode: folds.lane(mode) for mode in MODES}
-    desk = folds.desk()
+    lanes: dict[str, LaneView] = {mode: folds.lane(mode, listener(lane(mode))) for mode in MODES}
+    desk = folds.desk(listener(DESK))
     views: dict[str, Folded] = {lane(mode): view for mode, view in lanes.items()}
     views[DESK] = desk
+    if watching is not None:
+        watching.begins(views)
     if "responses" in names:
         # The lanes' marks say which answers are done: read first, they keep all the others from piling up in memory.
         for stream in tuple(views):
-            read_into(opened_log.log, stream, views[stream])
+            await asyncio.to_thread(read_into, opened_log.log, stream, views[stream])
         responses = folds.responses(lanes, desk)
         views[RESPONSES] = responses
     else:

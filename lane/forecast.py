@@ -17,7 +17,7 @@ from lane.moves import NO_DEADLINE, in_drain
 from lane.pace import Mark, mark_of
 from lane.state import Channel, Document, Drain, LaneState, Message
 
-LOOK_COUNT_MAX: Final = 3_000
+LOOK_COUNT_MAX: Final = 1_000
 """Most messages that are sent in thought, and looked at in search of them, unless more is asked for: a few milliseconds."""
 
 MEASURE_MS: Final = 1_000

@@ -93,6 +93,8 @@ def _leave(state: LaneState, message: Message) -> None:
     del state.messages[message.position]
     del state.by_key[message.tenant, message.key]
     state.counts[message.state] -= 1
+    if state.census is not None:
+        state.census.left(message)
     if message.corrected_by is not None:
         message.corrected_by.corrects = None
     for channel in state.channels.values():

@@ -53,6 +53,8 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
     state.counts[was] -= 1
     state.counts[to] += 1
     message.state = to
+    if state.census is not None:
+        state.census.moved(message, was)
     message.since_ms = at_ms
     message.remark = remark
     message.code = code
@@ -86,6 +88,8 @@ def enter(state: LaneState, message: Message) -> None:
     """Take a new message into the lane, held, at its place in its document's queue."""
     state.messages[message.position] = message
     state.counts["held"] += 1
+    if state.census is not None:
+        state.census.entered(message)
     state.channel(message.channel).held += 1
     _enqueue(message)
 

@@ -199,7 +199,7 @@ GRANTS: Final = _each(
 )
 CHANNELS: Final = _each(lambda _, index: list(index), _channels)
 
-HINTS: Final = ("queued", "drain_queued", "ready", "drained")
+HINTS: Final = ("queued", "drain_queued", "ready", "drained", "census")
 """Slots of one process, built anew at a load."""
 
 DOCUMENT_SLOTS: Final[dict[str, Shape]] = {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from lane.census import Census
 from lane.drain import Drain as Drain
 from lane.edges import Edge, edges_of
 from lane.policy import Policy
@@ -339,6 +340,7 @@ class LaneState:
         self.asked: dict[int, Message] = {}
         self.late: frozenset[Scope] = frozenset()
         self.timed: list[tuple[int, Message]] = []
+        self.census: Census | None = None  # a hint: made when somebody looks
         self.finished: deque[int] = deque()
         self.kept: deque[tuple[int, int]] = deque()
         self.forgotten = NEVER

@@ -18,8 +18,8 @@ ROOT: Final = Path(__file__).parents[2]
 
 VERBS: Final = {
     "demo": "",
-    "up": "--authority --drain --rate-max",
-    "worker": "",
+    "up": "--authority --drain --rate-max --health",
+    "worker": "--health",
     "publish": "--mode --kind --tenant --key --batch --wait",
     "bulletin add": "--received",
     "bulletin list": "",

@@ -180,7 +180,6 @@ class Run:
         from console.session import settings_of
         from console.wiring import gateway_of, opened
 
-        log_jsonlines()
         settings = settings_of(data=self.data, kafka=self.kafka)
         told = {"authority": self.authority, "health": self.health, "health_open": self.health_open or None}
         settings = settings.model_copy(update={name: value for name, value in told.items() if value is not None})
@@ -190,6 +189,7 @@ class Run:
                 gateway_of(settings, connections_max=1)
         except ValueError as error:
             raise Stop(Exit.USAGE, str(error)) from error
+        log_jsonlines()
         with opened(settings) as opened_log:
             adopt(opened_log, change, person=person, reason=reason)
             try:

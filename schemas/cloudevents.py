@@ -92,7 +92,7 @@ def _optional(attributes: Attributes) -> Iterator[tuple[str, bytes]]:
 
 @functools.lru_cache(ALIKE_COUNT_MAX)
 def _alike(tenant: str, content_type: str, *said: str | bool) -> tuple[tuple[str, bytes], ...]:
-    """The headers that a tenant's messages share, made once: it took the headers of a message from 23 us to 6."""
+    """The headers that a tenant's messages share, made once."""
     kind, channel, function, inland = said
     texts = {
         "ce_source": f"/providers/{quote(tenant, safe='')}",

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from console.clock import wall_ms
 from console.watching import Watching
-from consumers.responses import ResponsesView
+from consumers.responses import PAGES_WAITING_MAX, ResponsesView
 from lane.census import census_of
 from lane.forecast import forecast
 from lane.state import LaneState, State
@@ -153,6 +153,7 @@ def _bounds(states: list[LaneState], responses: object) -> Iterator[Metric]:
     if isinstance(responses, ResponsesView):
         for mode, pages in responses.pages.items():
             used.add_metric(("answer_pages", mode, ""), len(pages))
+            limit.add_metric(("answer_pages", mode, ""), PAGES_WAITING_MAX)
         used.add_metric(("answer_doubts", "", ""), len(responses.doubts))
     yield from (used, limit)
 

@@ -71,6 +71,10 @@ class Waiting:
     pages: dict[str, deque[Answered]] = field(default_factory=dict)
 
 
+PAGES_WAITING_MAX: Final = 200
+"""Pages of one lane that may wait for their facts before CBSA is asked for more: 100,000 answers, some 60 MB."""
+
+
 class ResponsesView:
     """The fold of [responses]: the chain's end per gateway, and the pages that each lane has not made facts of.
 
@@ -97,6 +101,10 @@ class ResponsesView:
             gateway = self._continued(record) if record.header("ce_type") == POLLED else None
             if gateway is not None:
                 self._page(record, gateway)
+
+    def is_full(self) -> bool:
+        """Whether a lane has so many pages waiting that no more should be fetched."""
+        return any(len(pages) >= PAGES_WAITING_MAX for pages in self.pages.values())
 
     def end_of(self, gateway: str) -> int:
         """The polling cursor: where that gateway's chain ends (R3)."""
@@ -200,6 +208,9 @@ def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
     turn = yield [CatchUp("desk", DESK)]
     retry_s, failures, since_ms = POLL_RETRY_S, 0, 0
     while not turn.stopping:
+        if view.is_full():
+            turn = yield [Sleep("full", POLL_LEAST_S)]
+            continue
         asked_s, asked_ms = turn.boot_s, turn.at_ms
         turn = yield [Poll("poll", view.end_of(gateway), POLL_WAIT_S)]
         if turn.stopping and turn.done[0].error is not None:

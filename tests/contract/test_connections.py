@@ -9,6 +9,9 @@ import pytest
 from gateway.connections import HEAD_BYTES_MAX, BrokenReply, Connections, Reply
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE_BYTES = 5 * 1024 * 1024
+"""More than the buffers of both ends hold on any machine of ours: some of it waits in the kernel."""
+
 OK = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -225,3 +228,36 @@ def test_connections_that_are_closed_end_who_waits_and_who_comes() -> None:
             return scripted.connections
 
     assert run(scenario) == 1
+
+
+def test_what_a_cut_connection_has_not_sent_is_never_delivered() -> None:
+    """R43: a send that was given up is over; the kernel's buffers must not hand it over while the next holder sends."""
+
+    async def cut() -> int:
+        taken: list[bytes] = []
+        let_go, read_up = asyncio.Event(), asyncio.Event()
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await let_go.wait()
+            try:
+                while part := await reader.read(1 << 16):
+                    taken.append(part)
+            except ConnectionResetError:
+                pass
+            finally:
+                writer.close()
+                read_up.set()
+
+        server = await asyncio.start_server(slow, "127.0.0.1", 0, limit=1 << 12)
+        connections = Connections("127.0.0.1", server.sockets[0].getsockname()[1], tls=None)
+        connection = await connections.ready(5.0)
+        with pytest.raises(TimeoutError):
+            await connection.ask(b"x" * LARGE_BYTES, within_s=0.3, body_bytes_max=1000)
+        await asyncio.sleep(0.1)
+        let_go.set()
+        await read_up.wait()
+        await connections.close()
+        server.close()
+        return sum(map(len, taken))
+
+    assert asyncio.run(cut()) < LARGE_BYTES // 2

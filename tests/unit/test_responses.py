@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
+from consumers.responses import PAGES_WAITING_MAX, ResponsesView, answers_to_lane, doubts_to_desk, poll_answers
 from gateway.answers import PAGE_KEPT_BYTES_MAX, cut_page
 from gateway.port import GatewayUnavailable
 from lane.view import DeskView, LaneView
@@ -88,6 +89,7 @@ class Polling:
         self.view, _, self.desk = _views()
         self.told: list[object] = []
         self.slept_s: list[float] = []
+        self.on_sleep: Callable[[], object] = lambda: None
         self.now_s = 100.0
         self.worker = poll_answers(self.view, gateway="sim")
         self.asked = next(self.worker)
@@ -107,6 +109,7 @@ class Polling:
                 case Sleep():
                     self.slept_s.append(asked.wait_s)
                     self.now_s += asked.wait_s
+                    self.on_sleep()
                 case CatchUp() | Append() | Follow():
                     pass
                 case _:
@@ -238,3 +241,14 @@ def test_what_is_doubted_is_laid_before_a_person_once() -> None:
     worker.send(Turn(9, 0.0, (Done("desk"),)))
     assert [0] == list(desk.state.tasks), "the second one, of another worker, is off the chain"
     assert [] == list(view.doubts)
+
+
+def test_no_more_answers_are_fetched_while_a_lane_has_many_pages_waiting() -> None:
+    """I12: answers that nobody makes facts of wait at CBSA, not in our memory."""
+    polling = Polling()
+    polling.until_poll(Done("caught up"))
+    waiting = polling.view.pages["highway"]
+    waiting.extend((position, "sim", ()) for position in range(PAGES_WAITING_MAX))
+    polling.on_sleep = waiting.popleft
+    polling.polled(0, took_s=10.0)
+    assert (PAGES_WAITING_MAX - 1, [0.5]) == (len(waiting), polling.slept_s)

@@ -27,6 +27,7 @@ from console.up import log_jsonlines
 from console.wiring import Opened
 from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.https import HttpsGateway
+from lane.state import LaneState
 from producers.publisher import Message, Publisher
 from schemas.messages import parse_attributes
 from schemas.streams import lane
@@ -106,14 +107,14 @@ def _message(document: str, step: int) -> Message:
 
 async def alone_s(log: Opened, driver: Driver) -> float:
     """The median time of one message through the whole path with nothing else on it: from held to captured."""
-    by_key = driver.view(lane("highway")).state.by_key
+    state: LaneState = driver.view(lane("highway")).state
     publisher = Publisher(log.log, clock_ms=wall_ms)
 
     async def one(number: int) -> float:
-        name = ("bench", f"alone{number}-0")
+        name = f"alone{number}-0"
         await asyncio.to_thread(publisher.publish, *_message(f"alone{number}", 0))
-        await held.until(lambda: name in by_key, "the message", look_s=ALONE_LOOK_S)
-        started, message = time.perf_counter(), by_key[name][0]
+        await held.until(lambda: bool(state.find("bench", name)), "the message", look_s=ALONE_LOOK_S)
+        started, message = time.perf_counter(), state.find("bench", name)[0]
         await held.until(lambda: message.state == "captured", "its capture", look_s=ALONE_LOOK_S)
         return time.perf_counter() - started
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from lane.gate import hold
 from lane.grants import rate_per_s
-from lane.moves import NO_DEADLINE, in_drain
+from lane.moves import in_drain
 from lane.order import blocker
+from lane.ready import NO_DEADLINE
 from lane.state import Channel, LaneState, Message
 
 FIRST_COUNT: Final = 20

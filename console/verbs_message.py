@@ -197,7 +197,7 @@ def to_file(
     """The clerks' work list: portal messages that may be filed by hand now, in order (R34)."""
     from console.clock import wall_ms
     from console.session import session
-    from lane.moves import NO_DEADLINE
+    from lane.ready import NO_DEADLINE
 
     with session(as_json=as_json, data=data, kafka=kafka) as on:
         waiting: list[tuple[tuple[int, int, int], dict[str, Any]]] = []

@@ -12,7 +12,7 @@ from lane.state import Channel, Document, LaneState, Message, Outage
 Json: TypeAlias = dict[str, Any]
 
 PLAIN: Final = (
-    "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "sha256", "size_bytes",
+    "position", "place", "inbound", "tenant", "key", "kind", "function", "channel", "inland", "size_bytes",
     "received_ms", "deadline_ms", "not_before_ms", "not_after_ms", "occurred_ms", "state", "since_ms", "held_at", "act",
     "submission", "attempts", "resubmissions", "strict", "grant", "epoch", "filing", "open", "touched", "doubted",
     "transmitted_ms", "answered_ms", "grace", "settled", "unblocked", "code", "remark", "needs_person", "notes",
@@ -37,9 +37,13 @@ def canonical(state: LaneState) -> bytes:
         "policy": json.loads(state.policy.as_json()),
         "marks": state.marks,
         "messages": [_message(message) for message in state.messages.values()],
-        "keys": [[tenant, key, *entry[1:], entry[0].position] for (tenant, key), entry in sorted(state.by_key.items())],
+        "keys": [
+            [tenant, key, message.position]
+            for tenant, keys in sorted(state.by_key.items())
+            for key, message in sorted(keys.items())
+        ],
         "verdicts": {str(position): list(verdict) for position, verdict in state.verdicts.items()},
-        "documents": [_document(doc) for _, doc in sorted(state.documents.items())],
+        "documents": [_document(doc) for doc in sorted(state.all_documents(), key=lambda doc: (doc.kind, doc.key))],
         "outages": [_outage(outage) for _, outage in sorted(state.outages.items())],
         "channels": [_channel(channel) for _, channel in sorted(state.channels.items())],
         "lease": asdict(state.lease),
@@ -58,6 +62,7 @@ def _message(message: Message) -> Json:
     blocker = message.blocker
     return {name: getattr(message, name) for name in PLAIN} | {
         "document": str(message.doc),
+        "digests": message.record[24:].hex(),
         "listed": [str(doc) for doc in message.listed],
         "related": [str(doc) for doc in message.related],
         "waits": None if blocker is None else [blocker.rule, blocker.kind, str(blocker.topic), _position(blocker.message)],

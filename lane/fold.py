@@ -42,10 +42,10 @@ from schemas.facts import (
     WindowEnded,
 )
 
-SOURCED: Final = (
+SOURCED: Final = frozenset({
     MessageReceived, MessageRefused, AnswersReceived, OutageDeclared, OutageResolved, ComponentOverridden, PolicyAdopted,
     RulesAdopted,
-)  # fmt: skip
+})  # fmt: skip
 """Facts made from a source record: void unless they continue the chain (R1)."""
 
 
@@ -61,8 +61,8 @@ def apply(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...
     state.at_ms = fact.at_ms
     while state.timed and state.timed[0][0] <= fact.at_ms:
         refresh(state, heappop(state.timed)[1])
-    if isinstance(fact, SOURCED):
-        broken = _off_chain(state, fact.source)
+    if type(fact) in SOURCED:
+        broken = _off_chain(state, fact.source)  # type: ignore[union-attr]  # each of those has one
         if broken is not None:
             return (broken,)
     findings = _effect(state, position, fact)
@@ -84,8 +84,12 @@ def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, .
     match fact:
         case MessageReceived():
             return identity.receive(state, position, fact)
-        case MessageRefused():
-            return identity.refuse(state, fact)
+        case SendIntended():
+            return grants.intend(state, position, fact)
+        case SendsConcluded():
+            return outcomes.conclude(state, position, fact)
+        case AnswersReceived():
+            return outcomes.answer(state, fact)
         case OutageDeclared():
             return gate.declare(state, position, fact)
         case OutageResolved():
@@ -100,12 +104,8 @@ def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, .
             return grants.release(state, position, fact)
         case StillHere():
             return grants.still_here(state, position, fact)
-        case SendIntended():
-            return grants.intend(state, position, fact)
-        case SendsConcluded():
-            return outcomes.conclude(state, position, fact)
-        case AnswersReceived():
-            return outcomes.answer(state, fact)
+        case MessageRefused():
+            return identity.refuse(state, fact)
         case StatusAnswered():
             return outcomes.status(state, position, fact)
         case PersonNeeded():

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 from lane.gate import holding
 from lane.grants import rate_per_s
-from lane.moves import NO_DEADLINE, in_drain
+from lane.moves import in_drain
 from lane.pace import Mark, mark_of
+from lane.ready import NO_DEADLINE
 from lane.state import Channel, Document, Drain, LaneState, Message
 
 LOOK_COUNT_MAX: Final = 1_000
@@ -165,7 +166,7 @@ class _Drained(NamedTuple):
         """
         if max(len(channel.drained), len(state.grants), len(state.awaiting)) > look_count_max:
             return None
-        held = {each.position: each for *_, each in channel.drained if each.state == "held" and each.unblocked}
+        held = {each.position: each for each in channel.drained if each.state == "held" and each.unblocked}
         ready = [each for each in held.values() if in_drain(channel, each)]
         flying = list(_flying(state))
         seen = {each.position for each in chain(ready, flying)}
@@ -178,7 +179,7 @@ class _Drained(NamedTuple):
                 continue
             looked.add(doc)
             ahead_of = {behind.position: each for each, behind in pairwise(doc.queue)}
-            for each in doc.watchers:
+            for each in doc.watchers or ():
                 before = ahead_of.get(each.position) or (each.blocker.message if each.blocker is not None else None)
                 if each.watching is doc and before is not None and in_drain(channel, each) and each.channel == channel.name:
                     after.setdefault(before.position, []).append(each)

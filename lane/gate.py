@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from lane import pace
 from lane.order import late_scopes
+from lane.ready import Ready
 from lane.state import NEVER, Channel, Drain, Finding, LaneState, Message, Outage
 from schemas.facts import ComponentOverridden, OutageDeclared, OutageResolved, Scope, WindowEnded
 
@@ -25,6 +26,16 @@ def holding(state: LaneState, channel: str, *, at_ms: int) -> Iterator[tuple[Out
             covers = scope.direction == "inbound" and scope.component in needs and state.policy.holds(scope.effect)
             if covers and (not scope.scheduled or scope.starts_ms is None or scope.starts_ms <= at_ms):
                 yield outage, scope
+
+
+def held_tenants(state: LaneState, channel: str, *, at_ms: int) -> frozenset[str] | None:
+    """The tenants for whom a channel is held at that time; None when it is held for all."""
+    tenants: set[str] = set()
+    for _, scope in holding(state, channel, at_ms=at_ms):
+        if not scope.tenants:
+            return None
+        tenants.update(scope.tenants)
+    return frozenset(tenants)
 
 
 def outbound_bad(state: LaneState, channel: str) -> bool:
@@ -181,10 +192,9 @@ def open_what_opened(state: LaneState, position: int, *, before: set[str], canar
 
 
 def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:
-    waiting = channel.ready
-    if channel.drained:
-        waiting = sorted([*channel.ready, *channel.drained])
-    channel.ready, channel.drained = [], waiting
+    left, channel.drained = channel.drained, channel.ready
+    channel.ready = Ready()
+    channel.drained.absorb(left)
     channel.drain = Drain(
         position=position,
         component=channel.name,
@@ -195,8 +205,6 @@ def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:
         left=channel.held,
     )
     pace.note(state, channel, channel.drain)
-    for message in waiting:
-        message[2].drain_queued = True
     others: dict[tuple[str, bool], int] = {}
     for (tenant, _), count in channel.others.items():
         others[tenant, True] = others.get((tenant, True), 0) + count

@@ -3,6 +3,7 @@
 from typing import Final, TypeAlias
 
 from lane.gate import hold, holding
+from lane.message import NO_MORE
 from lane.moves import in_drain, move, park, refresh, touch
 from lane.order import ARRIVALS, blocker, missing
 from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
@@ -83,6 +84,8 @@ def heard(state: LaneState, position: int, fact: EpochFact) -> bool:
         return False
     state.lease.last = position
     state.lease.last_ms = fact.at_ms
+    if fact.at_ms >= state.now_ms - CLOCK_BACK_MS:
+        return True
     for channel in state.channels.values():
         if fact.at_ms < channel.tokens_at_ms - CLOCK_BACK_MS:
             channel.tokens_at_ms = fact.at_ms
@@ -104,12 +107,14 @@ def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding
         return (Finding("R40", f"it names {len(fact.messages)} messages, the batch is {state.policy.batch_max}", void=True),)
     findings = []
     granted: dict[int, Message] = {}
+    wide = {name for name, channel in state.channels.items() if _is_wide_open(state, channel, at_ms=fact.at_ms)}
     for number in fact.messages:
         message = state.messages.get(number)
         if message is None:
             findings.append(Finding("R40", "there is no such message in this lane", number, void=True))
             continue
-        refused = refusal(state, message, at_ms=fact.at_ms)
+        judge = _refusal_by_caps_and_turn if message.form.channel in wide else refusal
+        refused = judge(state, message, at_ms=fact.at_ms)
         if refused is None:
             _grant(state, message, position, fact)
             granted[number] = message
@@ -128,15 +133,38 @@ def refusal(state: LaneState, message: Message, *, at_ms: int) -> Finding | None
     """
     if message.state != "held":
         return _no("R40", f"it is {message.state}, not held", message)
-    shut = gate(state, state.channel(message.channel), message, at_ms=at_ms)
-    if shut is not None:
-        return shut
+    return gate(state, state.channel(message.channel), message, at_ms=at_ms) or _refusal_by_turn(state, message, at_ms=at_ms)
+
+
+def _refusal_by_caps_and_turn(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
+    """The same for a message of a channel that is wide open at that time: what is left is not judged for each member again."""
+    if message.state != "held":
+        return _no("R40", f"it is {message.state}, not held", message)
+    return _caps(state, state.channel(message.form.channel), message, at_ms=at_ms) or _refusal_by_turn(
+        state, message, at_ms=at_ms
+    )
+
+
+def _refusal_by_turn(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
     found = blocker(state, message, at_ms=at_ms)
     if found is not None:
         return _no(found.rule, found.sentence, message)
-    if message.not_after_ms is not None and at_ms > message.not_after_ms:
+    more = message.more
+    if more is not NO_MORE and more.not_after_ms is not None and at_ms > more.not_after_ms:
         return _no(STALE, "stale: its not_after has passed; withdraw it or publish it anew", message)
     return None
+
+
+def _is_wide_open(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
+    """Whether nothing but caps can keep any message of the channel back at that time. No grant changes that."""
+    return (
+        state.policy.channels[channel.name].delivery == "machine"
+        and (channel.drain is None or channel.drain.status == "running")
+        and at_ms >= channel.quiet_until_ms
+        and channel.suspect_since_ms is None
+        and not channel.canary_needed
+        and not any(True for _ in holding(state, channel.name, at_ms=at_ms))
+    )
 
 
 def _set_right(state: LaneState, message: Message, refused: Finding) -> Finding:
@@ -166,6 +194,11 @@ def gate(state: LaneState, channel: Channel, message: Message, *, at_ms: int) ->
         refused = _canary(state, channel, message, at_ms=at_ms)
         if refused is not None:
             return refused
+    return _caps(state, channel, message, at_ms=at_ms)
+
+
+def _caps(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
+    """What the cap and the rate leave (R42)."""
     if channel.in_flight >= state.policy.in_flight_max:
         return _no("R42", f"{channel.in_flight} are in flight, the cap is {state.policy.in_flight_max}", message)
     if tokens_milli(state, channel, at_ms=at_ms) < TOKEN:
@@ -225,7 +258,7 @@ def _may_drain(channel: Channel, message: Message) -> bool:
 
 
 def _grant(state: LaneState, message: Message, position: int, fact: SendIntended) -> None:
-    channel = state.channel(message.channel)
+    channel = state.channel(message.form.channel)
     if rate_per_s(state, channel) is not None:
         channel.tokens_milli = tokens_milli(state, channel, at_ms=fact.at_ms) - TOKEN
         channel.tokens_at_ms = max(channel.tokens_at_ms, fact.at_ms)
@@ -234,13 +267,14 @@ def _grant(state: LaneState, message: Message, position: int, fact: SendIntended
     channel.in_flight += 1
     move(state, message, "granted", at_ms=fact.at_ms)
     message.grant = position
-    message.epoch = fact.epoch
-    message.attempts += 1
-    message.open = True
-    message.doubted = False
-    if message.grace >= 0:
+    more = message.grown()
+    more.epoch = fact.epoch
+    more.attempts += 1
+    more.open = True
+    more.doubted = False
+    if more.grace >= 0:
         told = (f"went without {doc}, which was never seen here (R22)" for doc in missing(message))
-        message.notes = tuple(dict.fromkeys((*message.notes, *told)))
+        more.notes = tuple(dict.fromkeys((*more.notes, *told)))
 
 
 def _no(rule: str, sentence: str, message: Message) -> Finding:

@@ -91,7 +91,7 @@ def _is_busy(doc: Document) -> bool:
 def _leave(state: LaneState, message: Message) -> None:
     doc = message.doc
     del state.messages[message.position]
-    del state.by_key[message.tenant, message.key]
+    state.free_key(message)
     state.counts[message.state] -= 1
     if state.census is not None:
         state.census.left(message)
@@ -103,18 +103,17 @@ def _leave(state: LaneState, message: Message) -> None:
     doc.filings = tuple(each for each in doc.filings if each is not message)
     if not doc.filings:
         doc.on_file, doc.filed_at = False, NEVER
-    for others in (doc.aside, doc.gone):
-        if message in others:
-            others.remove(message)
+    doc.aside = tuple(each for each in doc.aside if each is not message)
+    doc.gone = tuple(each for each in doc.gone if each is not message)
     named = dict.fromkeys((*message.listed, *message.related))
     for each in _spoken(doc):
         for other in (*each.listed, *each.related):
             named.pop(other, None)
     for other in named:
-        other.namers.remove(doc)
+        other.named_no_more_by(doc)
     for other in (*named, doc):
         if not (other.namers or any(True for _ in _spoken(other))):
-            state.documents.pop((other.kind, other.key), None)
+            state.documents[other.kind].pop(other.key, None)
 
 
 def _spoken(doc: Document) -> Iterator[Message]:

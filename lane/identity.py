@@ -6,9 +6,12 @@ from urllib.parse import quote, unquote
 
 from lane.late import successors
 from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
-from lane.order import would_be_on_file
+from lane.order import EDGELESS, would_be_on_file
+from lane.record import Form, differs, record_of
 from lane.state import ASIDE, Blocker, Document, Finding, LaneState, Message, Verdict, document_kind
 from schemas.facts import MessageReceived, MessageRefused
+
+NO_TIMES: Final = (None, None, None, None)
 
 FIRST_REPEAT: Final = 2
 """The first submission that is numbered in a wire key: the first of all has none (R11)."""
@@ -45,11 +48,15 @@ def parse_wire_key(text: str) -> tuple[str, str, str, int] | None:
 
 def receive(state: LaneState, position: int, fact: MessageReceived) -> tuple[Finding, ...]:
     """Take a readable record into the lane: once for each tenant and key, everything else is a duplicate or a conflict (R10)."""
-    known = state.by_key.get((fact.tenant, fact.key))
+    known = state.by_publisher(fact.tenant, fact.key)
     if known is not None:
         return _again(state, fact, known)
     message = _message(state, position, fact)
-    state.by_key[fact.tenant, fact.key] = (message, fact.sha256, fact.attributes_sha256)
+    state.take_key(message)
+    if message.doc.is_new() and message.form.kind in EDGELESS and not (fact.corrects or fact.replaces):
+        enter(state, message)
+        refresh(state, message)
+        return ()
     remark, left = _take_place(state, message, fact)
     late = _late_predecessor(state, message)
     enter(state, message)
@@ -77,40 +84,47 @@ def refuse(state: LaneState, fact: MessageRefused) -> tuple[Finding, ...]:
     return (Finding("R2", f"refused ({fact.code}): {fact.reason}"),)
 
 
-def _again(state: LaneState, fact: MessageReceived, known: tuple[Message, str, str]) -> tuple[Finding, ...]:
-    message, sha256, attributes_sha256 = known
-    if (sha256, attributes_sha256) == (fact.sha256, fact.attributes_sha256):
-        told = f"the same message stands at position {message.position}; it is not sent twice"
+def _again(state: LaneState, fact: MessageReceived, known: Message) -> tuple[Finding, ...]:
+    what = differs(known.record, _record(fact))
+    if not what:
+        told = f"the same message stands at position {known.position}; it is not sent twice"
         verdict = Verdict("duplicate", told, fact.at_ms)
     else:
-        what = "bytes" if sha256 != fact.sha256 else "attributes"
         verdict = Verdict("conflict", f"key {fact.key} was published before with other {what}; use a new key", fact.at_ms)
     state.verdicts[fact.source.position] = verdict
-    return (Finding("R10", f"{verdict.verdict}: {verdict.reason}", message.position, void=True),)
+    return (Finding("R10", f"{verdict.verdict}: {verdict.reason}", known.position, void=True),)
+
+
+def _record(fact: MessageReceived) -> bytes:
+    return record_of(
+        inbound=fact.source.position, received_ms=fact.received_ms, size_bytes=fact.size_bytes, digest=fact.sha256,
+        attributes_digest=fact.attributes_sha256,
+    )  # fmt: skip
 
 
 def _message(state: LaneState, position: int, fact: MessageReceived) -> Message:
-    message = Message(
-        position=position, inbound=fact.source.position, tenant=fact.tenant, key=fact.key, kind=fact.kind,
-        function=fact.function, channel=fact.channel,
-    )  # fmt: skip
-    message.doc = state.document(document_kind(fact.kind), fact.document)
-    message.doc.house_bill = message.doc.house_bill or fact.kind == "house_bill"
+    form = Form(fact.tenant, fact.kind, fact.function, fact.channel, fact.inland)
+    doc = state.document(document_kind(fact.kind), fact.document)
+    message = Message(position=position, key=fact.key, form=state.forms.setdefault(form, form), doc=doc, record=_record(fact))
+    if fact.kind == "house_bill":
+        doc.house_bill = True
     message.listed, message.related = _named_documents(state, fact)
-    for doc in (*message.listed, *message.related):
-        if message.doc not in doc.namers:
-            doc.namers.append(message.doc)
-    message.inland = fact.inland
-    message.sha256 = fact.sha256
-    message.size_bytes = fact.size_bytes
-    message.received_ms = fact.received_ms
+    for other in message.listed:
+        other.named_by(doc)
+    for other in message.related:
+        other.named_by(doc)
     message.since_ms = fact.at_ms
+    if (fact.eta_ms, fact.not_before_ms, fact.not_after_ms, fact.occurred_ms) != NO_TIMES:
+        _take_times(message, fact)
+    return message
+
+
+def _take_times(message: Message, fact: MessageReceived) -> None:
     deadlines = [moment for moment in (fact.not_after_ms, fact.eta_ms) if moment is not None]
     message.deadline_ms = min(deadlines, default=None)
     message.not_before_ms = fact.not_before_ms
     message.not_after_ms = fact.not_after_ms
     message.occurred_ms = fact.occurred_ms
-    return message
 
 
 def _named_documents(state: LaneState, fact: MessageReceived) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
@@ -151,10 +165,9 @@ def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> tu
     name = fact.corrects or fact.replaces
     if name is None:
         return "", None
-    known = state.by_key.get((fact.tenant, name))
-    if known is None:
+    target = state.by_publisher(fact.tenant, name)
+    if target is None:
         return f"it names {name}, which was never published here; publish without it or name the right key", None
-    target = known[0]
     if fact.corrects is not None:
         if target.state not in ASIDE or target.corrected_by is not None:
             return f"it corrects {name}, which is {target.state}; only a rejected or parked message can be corrected", None
@@ -176,12 +189,14 @@ def _take_place(state: LaneState, message: Message, fact: MessageReceived) -> tu
 
 def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]:
     """R22: what came too late to be waited for is said, not passed over in silence."""
-    if message.function != "original" or message.doc.on_file:
+    if message.form.function != "original" or message.doc.on_file:
         return ()
     sentences = [
         f"late predecessor: {_told(doc, message)} went before this message was received ({edge})"
         for edge, doc in successors(state, message)
     ]
+    if not sentences:
+        return ()
     message.notes += tuple(sentences)
     return tuple(Finding("R22", sentence, message.position) for sentence in sentences)
 

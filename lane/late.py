@@ -1,6 +1,6 @@
 """What went before a predecessor that was received too late to be waited for (R22); must not decide anything."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from lane.state import Document, LaneState, Message
@@ -11,25 +11,30 @@ REACHED_COUNT_MAX: Final = 5_000
 
 def successors(state: LaneState, message: Message) -> Iterator[tuple[str, Document]]:
     """Documents on file that a hard edge puts after this message's document, each with the edge."""
-    found = {id(doc): (edge, doc) for edge, doc in _successors(message) if edge in state.edges and doc.on_file}
+    found = {id(doc): (edge, doc) for edge, doc in _successors(message, state.edges) if edge in state.edges and doc.on_file}
     yield from found.values()
 
 
-def _successors(message: Message) -> Iterator[tuple[str, Document]]:
+def _successors(message: Message, edges: Container[str]) -> Iterator[tuple[str, Document]]:
+    """Those that an edge of the lane may put after it, on file or not."""
     doc = message.doc
     match message.kind:
         case "cargo" | "house_bill":
             group = {"conveyance": "E1", "close": "E3", "conveyance_arrival": "E4"}
-            yield from ((group[each.kind], each) for each in doc.namers if each.kind in group and doc in each.listed())
+            for each in doc.namers:
+                if each.on_file and each.kind in group and doc in each.listed():
+                    yield group[each.kind], each
             if message.kind == "house_bill":
                 yield from (("E8", each) for each in doc.namers if each.kind == "close" and doc in _previous(each))
-            yield from (("E4", each) for each in _arrivals_of(_carriers(doc)))
+            if "E4" in edges:
+                yield from (("E4", each) for each in _arrivals_of(_carriers(doc)))
         case "conveyance":
             aboard = [*message.listed, *(each for each in doc.namers if each.kind == "shipment" and each.names(doc))]
             yield from (("E2", each) for each in _closes_under(aboard))
-            yield from (("E6", each) for each in _arrivals_of(iter((doc,))))
+            if "E6" in edges:
+                yield from (("E6", each) for each in _arrivals_of(iter((doc,))))
         case "release":
-            for ccn in message.related:
+            for ccn in message.related if "E5" in edges else ():
                 listing = (each for each in ccn.namers if each.kind == "conveyance_arrival" and ccn in each.listed())
                 yield from (("E5", each) for each in (*listing, *_arrivals_of(_carriers(ccn))))
         case "image":

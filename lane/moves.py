@@ -8,6 +8,7 @@ from heapq import heappush
 from typing import Final
 
 from lane import pace
+from lane.message import NO_MORE
 from lane.order import ARRIVALS, blocker, earliest_ms, front
 from lane.state import ASIDE, FINISHED, PENDING, Blocker, Channel, Document, LaneState, Message, State
 
@@ -16,9 +17,6 @@ REACHING: Final = frozenset({"close", "conveyance_arrival", "cargo_arrival"})
 
 TAKEN_BACK: Final = frozenset({"withdrawn", "replaced"})
 """States in which a message speaks for its document no more, whatever was on file."""
-
-NO_DEADLINE: Final = 2**62
-"""Sorts after every real deadline."""
 
 RELATED_COUNT_MAX: Final = 10_000
 """Most documents looked at when a relation ends: a vessel's cargo and its house bills; beyond is a mistake."""
@@ -29,50 +27,69 @@ CYCLE_COUNT_MAX: Final = 1_000
 
 def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: str = "", code: str = "") -> None:
     """Bring a message into another state and keep every count and index of the lane true. Whoever calls it touches then."""
-    was = message.state
-    channel = state.channel(message.channel)
+    was, more = message.state, message.more
     if was == "held":
-        set_unblocked(state, message, False)
-        channel.held -= 1
-        if in_drain(channel, message):
-            assert channel.drain is not None
-            channel.drain.left -= 1
-            pace.gone(state, channel, channel.drain)
-        message.blocker = message.watching = None
-        state.missing.pop(message.position, None)
-    if channel.drain is not None and to in ("transmitted", "captured", "rejected"):
-        pace.heard_of(channel.drain, at_ms - message.since_ms, was=was, to=to)
-    state.awaiting.pop(message.position, None)
-    state.unsure.pop(message.position, None)
-    state.troubled.pop(message.position, None)
-    ask_person(state, message, "")
-    if message.settled:
-        message.settled = False
-        del state.settled[message.position]
-        message.doc.settled = any(each.settled for each in message.doc.queue)
-    state.counts[was] -= 1
-    state.counts[to] += 1
+        _leave_held(state, message)
+    elif (index := _index(state, was)) is not None:
+        index.pop(message.position, None)
+    drain = state.channel(message.form.channel).drain
+    if drain is not None and to in ("transmitted", "captured", "rejected"):
+        pace.heard_of(drain, at_ms - message.since_ms, was=was, to=to)
+    if more is not NO_MORE or remark or code:
+        _remark(state, message, remark, code)
+    counts = state.counts
+    counts[was] -= 1
+    counts[to] += 1
     message.state = to
     if state.census is not None:
         state.census.moved(message, was)
     message.since_ms = at_ms
-    message.remark = remark
-    message.code = code
     _keep_queue(message, was, to)
-    if to in FINISHED:
+    if to == "held":
+        state.channel(message.form.channel).held += 1
+        message.held_at = state.position
+    elif to in FINISHED:
         state.finished.append(message.position)
-    match to:
-        case "held":
-            channel.held += 1
-            message.held_at = state.position
+    elif (index := _index(state, to)) is not None and (index is not state.troubled or message.corrected_by is None):
+        index[message.position] = message
+
+
+def _leave_held(state: LaneState, message: Message) -> None:
+    set_unblocked(state, message, False)
+    channel = state.channel(message.form.channel)
+    channel.held -= 1
+    if in_drain(channel, message):
+        assert channel.drain is not None
+        channel.drain.left -= 1
+        pace.gone(state, channel, channel.drain)
+    if message.blocker is not None:
+        message.blocker = message.watching = None
+        state.missing.pop(message.position, None)
+
+
+def _index(state: LaneState, which: State) -> dict[int, Message] | None:
+    """The index of the messages in that state, where there is one."""
+    match which:
         case "transmitted":
-            state.awaiting[message.position] = message
+            return state.awaiting
         case "unknown":
-            state.unsure[message.position] = message
-        case "parked" | "rejected" if message.corrected_by is None:
-            state.troubled[message.position] = message
+            return state.unsure
+        case "parked" | "rejected":
+            return state.troubled
         case _:
-            pass
+            return None
+
+
+def _remark(state: LaneState, message: Message, remark: str, code: str) -> None:
+    """Forget what was said of the message in its last state, and say this."""
+    more = message.grown()
+    more.remark, more.code = remark, code
+    if more.needs_person:
+        ask_person(state, message, "")
+    if more.settled:
+        more.settled = False
+        del state.settled[message.position]
+        message.doc.settled = any(each.settled for each in message.doc.queue)
 
 
 def ask_person(state: LaneState, message: Message, reason: str) -> None:
@@ -90,25 +107,31 @@ def enter(state: LaneState, message: Message) -> None:
     state.counts["held"] += 1
     if state.census is not None:
         state.census.entered(message)
-    state.channel(message.channel).held += 1
+    state.channel(message.form.channel).held += 1
     _enqueue(message)
 
 
 def touch(state: LaneState, doc: Document) -> None:
     """Look again at what waited for this document."""
-    waiting, doc.watchers = doc.watchers, []
-    for message in waiting:
+    waiting, doc.watchers = doc.watchers, None
+    for message in waiting or ():
         if message.watching is doc:
             message.watching = None
             refresh(state, message)
-    for message in list(front(doc)):
-        refresh(state, message)
+    alone = doc.raw_queue
+    if type(alone) is Message:  # mostly
+        refresh(state, alone)
+    else:
+        for message in list(front(doc)):
+            refresh(state, message)
 
 
 def disturb(state: LaneState, doc: Document) -> None:
     """Look again at what was free to go and names this document, now that there is something new to wait for."""
+    if doc.raw_namers == ():
+        return
     for other in doc.namers:
-        for message in list(other.queue):
+        for message in other.queue:
             if message.unblocked:
                 refresh(state, message)
 
@@ -127,7 +150,7 @@ def let_go(state: LaneState, message: Message) -> None:
                 seen.add(other)
                 if other.kind == "shipment":
                     ahead.append(other)
-                for each in list(other.queue) if other.kind in REACHING else ():
+                for each in other.queue if other.kind in REACHING else ():
                     refresh(state, each)
 
 
@@ -140,13 +163,17 @@ def refresh(state: LaneState, message: Message) -> None:
     if message.state != "held":
         return
     was, found = message.blocker, blocker(state, message, at_ms=state.at_ms)
-    message.blocker = found
-    state.missing.pop(message.position, None)
-    set_unblocked(state, message, found is None)
+    if was is not None:
+        message.blocker = None
+        state.missing.pop(message.position, None)
     if found is None:
-        message.watching = None
+        set_unblocked(state, message, True)
+        if was is not None:
+            message.watching = None
         push_ready(state, message)
         return
+    message.blocker = found
+    set_unblocked(state, message, False)
     if found.kind == "second":
         park(state, message, found)
         return
@@ -156,8 +183,11 @@ def refresh(state: LaneState, message: Message) -> None:
         park(state, message, found._replace(rule="R24"), remark=f"a cycle, each waits for the next: {chain}")
         return
     if message.watching is not found.topic:
-        found.topic.watchers.append(message)
-        message.watching = found.topic
+        topic = found.topic
+        if topic.watchers is None:
+            topic.watchers = []
+        topic.watchers.append(message)
+        message.watching = topic
     if found.kind == "missing":
         state.missing[message.position] = message
     if found.kind == "time" and (was is None or was.kind != "time"):
@@ -171,19 +201,14 @@ def park(state: LaneState, message: Message, why: Blocker, *, remark: str = "") 
 
 
 def push_ready(state: LaneState, message: Message) -> None:
-    """Put a message into the ready heap of its channel, once: release first, then deadline, then lane order (R24).
+    """Put a message among the ready ones of its channel, once (R24).
 
-    One that left its drain while it stood in the drain's heap of this process is put into the other one too.
+    One that left its drain while it stood among the drain's in this process is put among the others too.
     """
-    channel = state.channel(message.channel)
-    drained = in_drain(channel, message)
-    if message.queued and message.drain_queued == drained:
-        return
-    message.queued = True
-    message.drain_queued = drained
-    first = 0 if message.kind == "release" else 1
-    deadline = NO_DEADLINE if message.deadline_ms is None else message.deadline_ms
-    heappush(channel.drained if drained else channel.ready, (first, deadline, message))
+    channel = state.channel(message.form.channel)
+    ready = channel.drained if in_drain(channel, message) else channel.ready
+    if message.heap is not ready:
+        ready.push(message)
 
 
 def in_drain(channel: Channel, message: Message) -> bool:
@@ -196,16 +221,19 @@ def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
     if message.unblocked == unblocked:
         return
     message.unblocked = unblocked
-    channel = state.channel(message.channel)
+    form = message.form
+    channel = state.channel(form.channel)
     step = 1 if unblocked else -1
     channel.unblocked += step
     if unblocked and channel.unblocked == 1 and channel.drain is not None:
         pace.note(state, channel, channel.drain)
-    if message.kind not in ARRIVALS:
-        which = (message.tenant, in_drain(channel, message))
-        left = channel.others.pop(which, 0) + step
+    if form.kind not in ARRIVALS:
+        which = (form.tenant, in_drain(channel, message))
+        left = channel.others.get(which, 0) + step
         if left:
             channel.others[which] = left
+        else:
+            del channel.others[which]
     elif unblocked:
         channel.arrivals[message.position] = message
     else:
@@ -214,26 +242,37 @@ def set_unblocked(state: LaneState, message: Message, unblocked: bool) -> None:
 
 def _keep_queue(message: Message, was: State, to: State) -> None:
     doc = message.doc
-    if was in PENDING and to not in PENDING:
-        doc.queue.remove(message)
-    elif was not in PENDING and to in PENDING:
+    if was in PENDING:
+        if to in PENDING:
+            return
+        doc.queue = () if doc.raw_queue is message else without(doc.queue, message)
+    elif to in PENDING:
         _enqueue(message)
     if was in ASIDE and to not in ASIDE:
-        doc.aside.remove(message)
+        doc.aside = without(doc.aside, message)
     elif was not in ASIDE and to in ASIDE:
-        doc.aside.append(message)
+        doc.aside = (*doc.aside, message)
     if was in TAKEN_BACK and to not in TAKEN_BACK:
-        doc.gone.remove(message)
+        doc.gone = without(doc.gone, message)
     elif was not in TAKEN_BACK and to in TAKEN_BACK:
-        doc.gone.append(message)
+        doc.gone = (*doc.gone, message)
+
+
+def without(messages: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
+    """The messages but for that one, which is among them."""
+    at = messages.index(message)
+    return messages[:at] + messages[at + 1 :]
 
 
 def _enqueue(message: Message) -> None:
     queue = message.doc.queue
+    if not queue:
+        message.doc.queue = (message,)
+        return
     at = len(queue)
     while at and queue[at - 1].place > message.place:
         at -= 1
-    queue.insert(at, message)
+    message.doc.queue = (*queue[:at], message, *queue[at:])
 
 
 def _cycle(state: LaneState, message: Message) -> list[Message]:

@@ -7,18 +7,31 @@ again only when that thing's document changes, so a long list of predecessors co
 from collections.abc import Iterator
 from typing import Final
 
+from lane.message import NO_MORE
 from lane.policy import SLOWS
 from lane.state import Blocker, Document, LaneState, Message
 from schemas.facts import Scope
 
 ARRIVALS: Final = frozenset({"conveyance_arrival", "cargo_arrival"})
 
+EDGELESS: Final = frozenset({"cargo", "image", "export_declaration", "accounting", "other"})
+"""Kinds that wait for no other document."""
+
 CHAIN_COUNT_MAX: Final = 1_000
 """Most documents that a chain of previous CCNs is followed over: consolidation has a handful of tiers; beyond is a mistake."""
 
 
 def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
-    """The first thing that stands in a held message's way at that time, or None when its turn has come."""
+    """The first thing that stands in a held message's way at that time, or None when its turn has come.
+
+    Most messages have no times of their own, were never granted and are alone in their document's queue: nothing but an edge can
+    stand in an original's way then.
+    """
+    doc = message.doc
+    if message.more is NO_MORE and doc.raw_queue is message and message.form.function == "original":
+        if doc.on_file:
+            return Blocker("R14", "second", doc)
+        return None if message.form.kind in EDGELESS else next(_edge_blockers(state, message), None)
     if at_ms < earliest_ms(message):
         return Blocker("times", "time", message.doc)
     if state.in_flight(message):
@@ -28,9 +41,7 @@ def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None
         return found
     if message.function == "cancel":
         return _naming_blocker(state, message)
-    for found in _edge_blockers(state, message):
-        return found
-    return None
+    return next(_edge_blockers(state, message), None)
 
 
 def wanted(state: LaneState, message: Message) -> bool:
@@ -45,8 +56,11 @@ def wanted(state: LaneState, message: Message) -> bool:
 
 def earliest_ms(message: Message) -> int:
     """Before this it may not go: its own not_before; an arrival never before the goods are there (contravention C274)."""
-    happened_ms = message.occurred_ms if message.kind in ARRIVALS else None
-    return max(message.not_before_ms or 0, happened_ms or 0)
+    more = message.more
+    if more is NO_MORE:
+        return 0
+    happened_ms = more.occurred_ms if message.form.kind in ARRIVALS else None
+    return max(more.not_before_ms or 0, happened_ms or 0)
 
 
 def front(doc: Document) -> Iterator[Message]:
@@ -120,6 +134,8 @@ def late_scopes(state: LaneState) -> Iterator[Scope]:
 def _queue_blocker(state: LaneState, message: Message) -> Blocker | None:
     """R13: the document's messages go one after another; an original passes changes that wait for it."""
     doc = message.doc
+    if doc.raw_queue is message:
+        return None
     for earlier in doc.queue:
         if earlier is message:
             return None

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from lane.gate import outbound_bad, prove, suspect, trust
 from lane.grants import heard
+from lane.message import NO_MORE
 from lane.moves import ask_person, disturb, let_go, move, refresh, touch
 from lane.order import wanted
 from lane.state import FINISHED, NEVER, Document, Finding, LaneState, Message, State
@@ -55,10 +56,11 @@ def conclude(state: LaneState, position: int, fact: SendsConcluded) -> tuple[Fin
     findings = []
     for outcome in fact.outcomes:
         message = state.messages.get(outcome.message)
-        if message is None or (message.grant, message.epoch) != (outcome.grant, fact.epoch) or not message.open:
+        more = NO_MORE if message is None else message.more
+        if message is None or message.grant != outcome.grant or more.epoch != fact.epoch or not more.open:
             findings.append(Finding("R41", "the grant has an outcome already", outcome.message, void=True))
             continue
-        message.open = False
+        message.grown().open = False
         _close_grant(state, message)
         findings.extend(_conclude(state, message, outcome, at_ms=fact.at_ms))
         if message.state in FINISHED:
@@ -70,11 +72,11 @@ def answer(state: LaneState, fact: AnswersReceived) -> tuple[Finding, ...]:
     """R52: CBSA's verdicts, in the order in which they were given."""
     findings: list[Finding] = []
     for given in fact.answers:
-        known = state.by_key.get((given.tenant, given.key))
+        known = state.by_publisher(given.tenant, given.key)
         if known is None:
             findings.append(Finding("R52", f"an answer for a key that was never published here: {given.key}"))
         else:
-            findings.extend(_answer(state, known[0], given, at_ms=fact.at_ms))
+            findings.extend(_answer(state, known, given, at_ms=fact.at_ms))
     return tuple(findings)
 
 
@@ -149,7 +151,8 @@ def put_on_file(state: LaneState, message: Message, *, grant: int) -> None:
     """The document's latest captured or filed message, latest by grant and not by answer, says whether it is on file (R12)."""
     doc = message.doc
     message.filing = grant
-    _file(state, doc, (*(each for each in doc.filings if each is not message), message))
+    earlier = doc.filings
+    _file(state, doc, (*(each for each in earlier if each is not message), message) if earlier else (message,))
 
 
 def take_off_file(state: LaneState, message: Message) -> None:
@@ -160,8 +163,10 @@ def take_off_file(state: LaneState, message: Message) -> None:
 
 def _file(state: LaneState, doc: Document, filings: tuple[Message, ...]) -> None:
     was, before = doc.on_file, doc.filings[-1:]
-    doc.filings = tuple(sorted(filings, key=lambda each: each.filing))
-    doc.on_file = bool(doc.filings) and doc.filings[-1].function != "cancel"
+    if len(filings) > 1:
+        filings = tuple(sorted(filings, key=lambda each: each.filing))
+    doc.filings = filings
+    doc.on_file = bool(filings) and filings[-1].form.function != "cancel"
     if doc.on_file and not was:
         doc.filed_at = state.position
     for message in before:
@@ -182,17 +187,18 @@ def _close_grant(state: LaneState, message: Message) -> None:
 
 def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: int) -> list[Finding]:
     """One grant's outcome: what it does to the link, and to the message if no answer has overtaken it."""
-    channel = state.channel(message.channel)
-    waits = message.state == "granted" or (message.state, message.code) == ("unknown", "R44")
+    channel = state.channel(message.form.channel)
+    waits = message.state == "granted" or (message.state == "unknown" and message.code == "R44")
     if not waits:
         touch(state, message.doc)
         refresh(state, message)
     unsent = outcome.result in ("expired", "not_taken", "slow_down")
-    if message.doubted and unsent and message.state in ("unknown", "held"):
-        message.touched = False  # only R44 had doubted it: it may be withdrawn (R15)
-    message.doubted = False
+    more = message.grown()
+    if more.doubted and unsent and message.state in ("unknown", "held"):
+        more.touched = False  # only R44 had doubted it: it may be withdrawn (R15)
+    more.doubted = False
     if outcome.result == "expired":
-        message.attempts -= 1
+        more.attempts -= 1
         if waits:
             _again(state, message, "expired: it was not started in time (R41)", at_ms=at_ms)
         return []
@@ -206,7 +212,7 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
         if waits:
             _again(state, message, f"not taken: {outcome.detail}", at_ms=at_ms)
         return []
-    message.touched = message.touched or waits
+    more.touched = more.touched or waits
     if outcome.result == "unknown":
         channel.unknown_streak += 1
         if channel.unknown_streak >= state.policy.unknown_streak_max or channel.suspect_since_ms is not None:
@@ -270,6 +276,8 @@ def _judge(
             put_on_file(state, message, grant=message.grant)
             if taken_back:
                 ask_person(state, message, "CBSA captured it although it was taken back: publish a cancel, or settle it")
+            else:
+                message.shrink()
         case "reject":
             return _reject(state, message, code=code, text=text, at_ms=at_ms)
         case "foreign":

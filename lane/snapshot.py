@@ -12,14 +12,17 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from heapq import heapify
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from lane.columns import Packed, pack, pack_groups, unpack, unpack_groups
 from lane.edges import edges_of
-from lane.moves import NO_DEADLINE, in_drain
+from lane.message import FEW_COUNT_MAX, NO_DOCUMENT_MORE, NO_MORE, Done, More
+from lane.moves import push_ready
 from lane.policy import Policy
+from lane.ready import Ready
+from lane.record import Form
 from lane.state import (
     NEVER,
     Blocker,
@@ -132,17 +135,60 @@ def _by_position(refs: Refs, row: Iterable[int]) -> dict[int, Message]:
     return {message.position: message for message in map(refs.messages.__getitem__, row)}
 
 
-def _key_rows(refs: Refs, index: dict[tuple[str, str], tuple[Message, str, str]]) -> Iterator[tuple[Any, ...]]:
-    for name, (message, *marks) in index.items():
-        assert name == (message.tenant, message.key), f"{name} names {message}"
-        yield refs.message_at[message], *marks
+def _more(refs: Refs, column: Column) -> Any:
+    """What lies beside messages: which have nothing there, and the fields of those that have, a column each."""
+    tags = bytes(0 if each is NO_MORE else 1 if type(each) is Done else 2 for each in column)
+    groups = ((Done, [each for each in column if type(each) is Done]), (More, [each for each in column if type(each) is More]))
+    return tags, [[_more_column(refs, name, rows) for name in kind.__slots__] for kind, rows in groups]
 
 
-def _keys(refs: Refs, packed: tuple[Any, ...]) -> dict[tuple[str, str], tuple[Message, str, str]]:
-    count, *columns = packed
-    rows = zip(*(unpack(column, count) for column in columns), strict=True) if columns else ()
-    found = ((refs.messages[at], *marks) for at, *marks in rows)
-    return {(entry[0].tenant, entry[0].key): entry for entry in found}
+def _more_column(refs: Refs, name: str, rows: Column) -> Packed:
+    values = list(map(attrgetter(name), rows))
+    return pack([refs.message_at[each] for each in values] if name in LINKS else values)
+
+
+def _more_back(refs: Refs, packed: Any, _: int) -> Iterable[Any]:
+    tags, groups = packed
+    made: list[Iterator[Any]] = [repeat(NO_MORE)]
+    kinds: tuple[Any, Any] = (Done, More)
+    for tag, (kind, columns) in enumerate(zip(kinds, groups, strict=True), start=1):
+        rows = [object.__new__(kind) for _ in range(tags.count(tag))]
+        for name, column in zip(kind.__slots__, columns, strict=True):
+            values: Iterable[Any] = unpack(column, len(rows))
+            values = map([*refs.messages, None].__getitem__, values) if name in LINKS else values
+            deque(map(getattr(kind, name).__set__, rows, values), maxlen=0)
+        made.append(iter(rows))
+    return (next(made[tag]) for tag in tags)
+
+
+def _keys(refs: Refs, _: Any) -> dict[str, dict[str, Message]]:
+    found: dict[str, dict[str, Message]] = {}
+    for each in refs.messages:
+        found.setdefault(each.tenant, {})[each.key] = each
+    return found
+
+
+def _shelves(refs: Refs, _: Any) -> dict[str, dict[str, Document]]:
+    found: dict[str, dict[str, Document]] = {}
+    for each in refs.documents:
+        found.setdefault(each.kind, {})[each.key] = each
+    return found
+
+
+def _forms(packed: Packed, count: int) -> Iterable[Form]:
+    forms: dict[Any, Form] = {}
+    for row in unpack(packed, count):
+        found = forms.get(row)
+        yield found if found is not None else forms.setdefault(row, Form(*row))
+
+
+def _namers(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
+    """Many namers stand in a dict, as `Document.named_by` keeps them."""
+    return (each if len(each) <= FEW_COUNT_MAX else dict.fromkeys(each) for each in DOCUMENTS.read(refs, packed, count))
+
+
+LINKS: Final = ("corrected_by", "corrects")
+"""Fields beside a message that name another one."""
 
 
 def _channels(_: Refs, names: list[str]) -> dict[str, Channel]:
@@ -156,18 +202,20 @@ PLAIN: Final = Shape(lambda _, column: pack(column), lambda _, packed, count: un
 DOCUMENT: Final = _one(lambda refs: refs.document_at, lambda refs: refs.documents)
 MESSAGE: Final = _one(lambda refs: refs.message_at, lambda refs: refs.messages)
 DOCUMENTS: Final = _many(tuple, lambda refs: refs.document_at, lambda refs: refs.documents)
-DOCUMENT_LIST: Final = _many(list, lambda refs: refs.document_at, lambda refs: refs.documents)
+FORMS: Final = Shape(lambda _, column: pack(list(map(tuple, column))), lambda _, packed, count: _forms(packed, count))
+MORE: Final = Shape(_more, _more_back)
+NAMERS: Final = Shape(lambda refs, column: DOCUMENTS.write(refs, [tuple(each) for each in column]), _namers)
 MESSAGES: Final = _many(tuple, lambda refs: refs.message_at, lambda refs: refs.messages)
 MESSAGE_LIST: Final = _many(list, lambda refs: refs.message_at, lambda refs: refs.messages)
 ALL_MESSAGES: Final = _each(lambda *_: (), lambda refs, _: {each.position: each for each in refs.messages})
-ALL_DOCUMENTS: Final = _each(lambda *_: (), lambda refs, _: {(each.kind, each.key): each for each in refs.documents})
+ALL_DOCUMENTS: Final = _each(lambda *_: (), _shelves)
 BY_POSITION: Final = _each(lambda refs, index: [refs.message_at[each] for each in index.values()], _by_position)
 BLOCKER: Final = _each(
     lambda refs, each: (each.rule, each.kind, refs.document_at[each.topic], refs.message_at[each.message]), _blocker
 )
 WATCHERS: Final = Shape(
-    lambda refs, column: pack_groups([[refs.message_at[one] for one in each if one in refs.message_at] for each in column]),
-    MESSAGE_LIST.read,
+    lambda refs, column: pack_groups([[refs.message_at[one] for one in each or () if one in refs.message_at] for each in column]),
+    lambda refs, packed, count: (each or None for each in MESSAGE_LIST.read(refs, packed, count)),
 )
 """Who watches a document; a message that has left behind the horizon never looks again."""
 QUEUE: Final = _each(lambda _, queue: list(queue), lambda _, row: deque(row))
@@ -177,9 +225,7 @@ TIMED: Final = _each(
     ),
     lambda refs, rows: [(moment, refs.messages[at]) for moment, _, _, at in rows],
 )
-KEYS: Final = _each(
-    lambda refs, index: (len(index), *(pack(list(column)) for column in zip(*_key_rows(refs, index), strict=True))), _keys
-)
+KEYS: Final = _each(lambda *_: (), _keys)
 POLICY: Final = _each(lambda _, policy: policy.as_json(), lambda _, text: Policy.from_json(text))
 EDGES: Final = _each(lambda _, edges: list(edges), lambda _, names: names)
 VERDICTS: Final = _each(
@@ -199,27 +245,18 @@ GRANTS: Final = _each(
 )
 CHANNELS: Final = _each(lambda _, index: list(index), _channels)
 
-HINTS: Final = ("queued", "drain_queued", "ready", "drained", "census")
+HINTS: Final = ("heap", "ready", "drained", "forms", "census")
 """Slots of one process, built anew at a load."""
 
 DOCUMENT_SLOTS: Final[dict[str, Shape]] = {
     **dict.fromkeys(("kind", "key", "on_file", "settled", "house_bill", "filed_at"), PLAIN),
-    "queue": MESSAGE_LIST, "aside": MESSAGE_LIST, "filings": MESSAGES, "gone": MESSAGE_LIST, "namers": DOCUMENT_LIST,
-    "watchers": WATCHERS,
+    "queue": MESSAGES, "aside": MESSAGES, "filings": MESSAGES, "gone": MESSAGES, "namers": NAMERS, "watchers": WATCHERS,
 }  # fmt: skip
 
 MESSAGE_SLOTS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(
-        (
-            "act", "answered_ms", "attempts", "channel", "code", "deadline_ms", "doubted", "epoch", "filing", "function",
-            "grace", "grant", "held_at", "inbound", "inland", "key", "kind", "needs_person", "not_after_ms", "not_before_ms",
-            "notes", "occurred_ms", "open", "place", "position", "received_ms", "remark", "resubmissions", "settled", "sha256",
-            "since_ms", "size_bytes", "state", "strict", "submission", "tenant", "touched", "transmitted_ms", "unblocked",
-        ),
-        PLAIN,
-    ),
-    "doc": DOCUMENT, "listed": DOCUMENTS, "related": DOCUMENTS, "watching": DOCUMENT, "blocker": BLOCKER,
-    "corrects": MESSAGE, "corrected_by": MESSAGE,
+    **dict.fromkeys(("grant", "held_at", "key", "place", "position", "record", "since_ms", "state", "unblocked"), PLAIN),
+    "form": FORMS, "more": MORE, "doc": DOCUMENT, "listed": DOCUMENTS, "related": DOCUMENTS, "watching": DOCUMENT,
+    "blocker": BLOCKER,
 }  # fmt: skip
 
 CHANNEL_SLOTS: Final[dict[str, Shape]] = {
@@ -245,7 +282,7 @@ STATE_FIELDS: Final[dict[str, Shape]] = {
 
 def dump(state: LaneState) -> bytes:
     """The state of a lane as bytes: the same wherever the same facts were folded, by the same program."""
-    documents, messages = list(state.documents.values()), list(state.messages.values())
+    documents, messages = list(state.all_documents()), list(state.messages.values())
     refs = Refs(documents, messages, _places(documents), _places(messages))
     whole = (
         (len(documents), _columns(refs, documents, DOCUMENT_SLOTS)),
@@ -262,14 +299,17 @@ def load(body: bytes) -> LaneState:
     documents = [Document.__new__(Document) for _ in range(document_count)]
     messages = [Message.__new__(Message) for _ in range(message_count)]
     refs = Refs(documents, messages, {}, {})
+    for doc in documents:
+        doc.more = NO_DOCUMENT_MORE
     _fill(refs, documents, DOCUMENT_SLOTS, of_documents)
     _fill(refs, messages, MESSAGE_SLOTS, of_messages)
     for message in messages:
-        message.queued = message.drain_queued = False
+        message.heap = None
     state = LaneState.__new__(LaneState)
     for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True):
         setattr(state, name, *shape.read(refs, packed, 1))
     state.edges = edges_of(state.mode)
+    state.forms = {message.form: message.form for message in messages}
     _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, of_channels)
     _stand_ready(state)
     return state
@@ -292,17 +332,11 @@ def _fill(refs: Refs, objects: list[Any], slots: dict[str, Shape], columns: list
 
 
 def _stand_ready(state: LaneState) -> None:
-    """Put what is held and unblocked into the ready heap of its channel, as `lane.moves.push_ready` does one by one."""
-    for message in _free(state):
-        channel = state.channels[message.channel]
-        message.queued = True
-        message.drain_queued = in_drain(channel, message)
-        first = 0 if message.kind == "release" else 1
-        deadline = NO_DEADLINE if message.deadline_ms is None else message.deadline_ms
-        (channel.drained if message.drain_queued else channel.ready).append((first, deadline, message))
+    """Put what is held and unblocked among the ready ones of its channel."""
     for channel in state.channels.values():
-        heapify(channel.ready)
-        heapify(channel.drained)
+        channel.ready, channel.drained = Ready(), Ready()
+    for message in _free(state):
+        push_ready(state, message)
 
 
 def _free(state: LaneState) -> Iterator[Message]:

@@ -19,6 +19,7 @@ from lane import fold
 from lane.canonical import canonical
 from lane.due import due_facts
 from lane.grants import refusal
+from lane.ready import Ready
 from lane.state import LaneState, Message
 from lane.why import why
 from schemas.facts import LaneFact, Scope
@@ -280,7 +281,7 @@ class Lane(RuleBasedStateMachine):
         if not hasattr(self, "story"):
             return
         oracle = Oracle(self.story.state)
-        for doc in self.story.state.documents.values():
+        for doc in self.story.state.all_documents():
             assert oracle.on_file(doc) == doc.on_file
 
     def teardown(self) -> None:
@@ -290,9 +291,9 @@ class Lane(RuleBasedStateMachine):
         again = LaneState(self.story.state.mode)
         for position, fact in self.story.log:
             for channel in again.channels.values():
-                for _, _, message in (*channel.ready, *channel.drained):
-                    message.queued = False
-                channel.ready, channel.drained = [], []
+                for message in (*channel.ready, *channel.drained):
+                    message.heap = None
+                channel.ready, channel.drained = Ready(), Ready()
             fold.apply(again, position, fact)
         assert canonical(self.story.state) == canonical(again)
 

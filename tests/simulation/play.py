@@ -84,7 +84,7 @@ def play(seed: int) -> Outcome:
 def _settled(processes: list[Process], acked: list[Attributes]) -> bool:
     state = processes[0].lane.state
     keys = {(each.tenant, each.key) for each in acked}
-    return len(state.by_key) >= len(keys) and all(_has_ended(state, message) for message in state.messages.values())
+    return len(state.taken_keys()) >= len(keys) and all(_has_ended(state, message) for message in state.messages.values())
 
 
 def _has_ended(state: LaneState, message: Message) -> bool:
@@ -109,7 +109,7 @@ def _judged(
             if not _has_ended(state, message):
                 reasons = why(state, message, at_ms=EPOCH_MS + round(clockwork.now_s * 1000))
                 broken.append(f"I7 {message} is {message.state} for ever: {reasons}")
-        missing = {(each.tenant, each.key) for each in acked} - set(state.by_key)
+        missing = {(each.tenant, each.key) for each in acked} - state.taken_keys()
         broken += [f"I1 {each} was acknowledged and is not in the lane" for each in sorted(missing)]
         broken = broken or ["I7 not settled"]
     rows = [entry.as_row() for entry in authority.history.after(0, 10**9)]

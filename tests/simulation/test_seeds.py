@@ -59,7 +59,7 @@ def plant_dedup_off(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = identity.receive
 
     def forgetting(state: LaneState, position: int, fact: MessageReceived) -> tuple[Finding, ...]:
-        state.by_key.pop((fact.tenant, fact.key), None)
+        state.by_key.get(fact.tenant, {}).pop(fact.key, None)
         return receive(state, position, fact)
 
     monkeypatch.setattr(identity, "receive", forgetting)

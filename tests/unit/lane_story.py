@@ -311,10 +311,10 @@ def assert_consistent(state: LaneState) -> None:
     _assert_indexes(state, messages)
     for message in messages:
         _assert_message(state, message)
-    for (kind, key), doc in state.documents.items():
-        assert (kind, key) == (doc.kind, doc.key)
+    for doc in state.all_documents():
+        assert doc is state.documents[doc.kind][doc.key]
         assert doc.queue or doc.aside or doc.filings or doc.gone or doc.namers, f"nobody speaks of {doc} any more"
-        assert doc.queue == sorted(doc.queue, key=lambda each: each.place)
+        assert list(doc.queue) == sorted(doc.queue, key=lambda each: each.place)
         assert any(each.settled for each in doc.queue) == doc.settled
         assert doc.on_file == (bool(doc.filings) and doc.filings[-1].function != "cancel")
 
@@ -334,7 +334,7 @@ def _assert_indexes(state: LaneState, messages: list[Message]) -> None:
 def _assert_message(state: LaneState, message: Message) -> None:
     assert (message.state in PENDING) == (message in message.doc.queue), f"{message} and its queue"
     for doc in (message.doc, *message.listed, *message.related):
-        assert doc is state.documents[doc.kind, doc.key], f"{doc} has left and {message} names it"
+        assert doc is state.documents[doc.kind][doc.key], f"{doc} has left and {message} names it"
         assert doc is message.doc or message.doc in doc.namers
     assert (message.state in ASIDE) == (message in message.doc.aside), f"{message} and what stands aside"
     assert not message.unblocked or (message.state == "held" and message.blocker is None)

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from lane.record import record_of
 from lane.state import LaneState, Message
 from lane.view import DeskView
 from replay.flight import ISSUE_BYTES_MAX, Flight
@@ -24,12 +25,14 @@ def test_an_intent_brings_at_most_so_many_bytes_into_memory() -> None:
     """I12: what does not fit stays ready for the next intent; one that is over the limit alone still goes."""
     story, state, planned = _story("A1", "A2", "A3")
     for message in planned:
-        message.size_bytes = ISSUE_BYTES_MAX // 2 + 1
+        message.record = record_of(
+            inbound=message.inbound, received_ms=0, size_bytes=ISSUE_BYTES_MAX // 2 + 1, digest="", attributes_digest=""
+        )
     flight = Flight()
     issued = flight.issue(state, planned, epoch=1, turn=Turn(story.at_ms, 0.0))
     assert issued is not None
     assert (planned[0].position,) == issued[1].messages
-    assert [False, True, True] == [message.queued for message in planned]
+    assert [False, True, True] == [message.heap is not None for message in planned]
 
 
 def test_a_message_is_named_by_one_intent_at_a_time() -> None:
@@ -59,7 +62,8 @@ def test_a_grant_starts_with_its_payload_in_time_and_expires_after_delta() -> No
     for boot_s, results in ((1.9, []), (2.1, ["expired"])):
         story, state, planned = _story("A1")
         message = planned[0]
-        message.sha256 = hashlib.sha256(b"payload").hexdigest()
+        digest = hashlib.sha256(b"payload").hexdigest()
+        message.record = record_of(inbound=message.inbound, received_ms=0, size_bytes=7, digest=digest, attributes_digest="")
         flight = Flight()
         issued = flight.issue(state, planned, epoch=state.lease.epoch, turn=Turn(story.at_ms, 0.0))
         assert issued is not None

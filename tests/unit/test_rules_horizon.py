@@ -44,7 +44,7 @@ def test_r58_what_finished_a_horizon_ago_leaves_with_its_document() -> None:
     assert ["A1", "A2", "A3"] == _keys(story)
     _later(story, 3)
     assert ["A3"] == _keys(story)
-    assert [("shipment", "A3")] == list(story.state.documents)
+    assert ["shipment A3"] == [str(doc) for doc in story.state.all_documents()]
 
 
 def test_r58_after_the_horizon_an_old_key_is_a_new_message() -> None:
@@ -102,7 +102,7 @@ def test_r58_what_an_unfinished_message_names_stays_on_file() -> None:
     story.captured("T")
     _later(story)
     assert [] == _keys(story)
-    assert {} == story.state.documents
+    assert [] == list(story.state.all_documents())
 
 
 def test_r58_a_corrected_message_leaves_after_its_correction_has_finished() -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane.identity import parse_wire_key, wire_key
-from lane.state import Message
+from lane.record import Form
+from lane.state import Document, Message
 from tests.unit.lane_story import Story, rules
 
 
@@ -62,7 +63,8 @@ def test_r11_later_submissions_are_numbered() -> None:
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(1, 99))
 def test_r11_every_wire_key_reads_back(tenant: str, key: str, submission: int) -> None:
     """R11: the key is one-to-one, whatever a provider calls its messages."""
-    message = Message(position=0, inbound=0, tenant=tenant, key=key, kind="cargo", function="original", channel="edi")
+    form = Form(tenant, "cargo", "original", "edi", inland=False)
+    message = Message(position=0, key=key, form=form, doc=Document("shipment", "A1"), record=b"")
     message.submission = submission
     text = wire_key("air", message)
     assert text.isascii()

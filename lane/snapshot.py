@@ -16,7 +16,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from lane.columns import Packed, pack, pack_groups, unpack, unpack_groups
+from lane.columns import Packed, compile_filler, pack, pack_groups, unpack, unpack_groups
 from lane.edges import edges_of
 from lane.message import FEW_COUNT_MAX, NO_DOCUMENT_MORE, NO_MORE, Done, More
 from lane.moves import push_ready
@@ -77,8 +77,7 @@ def _many(kind: type[Any], at: Callable[[Refs], dict[Any, int]], table: Callable
         return pack_groups([[index[one] for one in each] for each in column])
 
     def read(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
-        found = table(refs).__getitem__
-        return (kind(map(found, each)) if each else kind() for each in unpack_groups(packed, count))
+        return unpack_groups(packed, count, found=table(refs).__getitem__, kind=kind)
 
     return Shape(write, read)
 
@@ -324,11 +323,8 @@ def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Pa
 
 
 def _fill(refs: Refs, objects: list[Any], slots: dict[str, Shape], columns: list[Packed]) -> None:
-    """Set the slots, each by its descriptor in one go: half the time of `setattr` in a loop."""
-    for (name, shape), packed in zip(slots.items(), columns, strict=True):
-        values = shape.read(refs, packed, len(objects))
-        if objects:
-            deque(map(getattr(type(objects[0]), name).__set__, objects, values), maxlen=0)
+    values = [shape.read(refs, packed, len(objects)) for shape, packed in zip(slots.values(), columns, strict=True)]
+    compile_filler(slots)(objects, values)
 
 
 def _stand_ready(state: LaneState) -> None:

@@ -116,11 +116,15 @@ def streams() -> tuple[str, ...]:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Let the garbage collector rest while millions of objects are made that all stay: it would double the time."""
+    """Let the garbage collector rest while millions of objects are made that all stay, and never look at them again.
+
+    Without it a load of 600,000 messages takes twice the time; unfrozen, the next collection would walk over all of them.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if was:
             gc.enable()

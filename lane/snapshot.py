@@ -304,9 +304,10 @@ def load(body: bytes) -> LaneState:
     _fill(refs, messages, MESSAGE_SLOTS, of_messages)
     for message in messages:
         message.heap = None
-    state = LaneState.__new__(LaneState)
-    for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True):
-        setattr(state, name, *shape.read(refs, packed, 1))
+    fields_of = {name: shape.read(refs, packed, 1) for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True)}
+    state = LaneState(*fields_of.pop("mode"))  # made as any other, so that its hints are those of a fold that begins
+    for name, values in fields_of.items():
+        setattr(state, name, *values)
     state.edges = edges_of(state.mode)
     state.forms = {message.form: message.form for message in messages}
     _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, of_channels)

@@ -32,6 +32,11 @@ def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None
         if doc.on_file:
             return Blocker("R14", "second", doc)
         return None if message.form.kind in EDGELESS else next(_edge_blockers(state, message), None)
+    return judged(state, message, at_ms=at_ms)
+
+
+def judged(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
+    """The same for any message, with nothing taken for granted."""
     if at_ms < earliest_ms(message):
         return Blocker("times", "time", message.doc)
     if state.in_flight(message):

@@ -107,13 +107,16 @@ def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding
         return (Finding("R40", f"it names {len(fact.messages)} messages, the batch is {state.policy.batch_max}", void=True),)
     findings = []
     granted: dict[int, Message] = {}
-    wide = {name for name, channel in state.channels.items() if _is_wide_open(state, channel, at_ms=fact.at_ms)}
+    wide: dict[str, bool] = {}
     for number in fact.messages:
         message = state.messages.get(number)
         if message is None:
             findings.append(Finding("R40", "there is no such message in this lane", number, void=True))
             continue
-        judge = _refusal_by_caps_and_turn if message.form.channel in wide else refusal
+        name = message.form.channel
+        if name not in wide:
+            wide[name] = _is_wide_open(state, state.channel(name), at_ms=fact.at_ms)
+        judge = _refusal_by_caps_and_turn if wide[name] else refusal
         refused = judge(state, message, at_ms=fact.at_ms)
         if refused is None:
             _grant(state, message, position, fact)

@@ -44,6 +44,7 @@ class MeteredLog:
     def __init__(self, log: EventLog, meters: Meters) -> None:
         self._log = log
         self._meters = meters
+        self.at_hand = log.at_hand
         self.read = log.read
         self.end = log.end
         self.fetch = log.fetch

@@ -22,6 +22,8 @@ from schemas.streams import ALL_STREAMS, Entry, Record
 class KafkaLog:
     """An `EventLog` on a Kafka cluster. Open it with `KafkaLog.open`; connections are made when first needed."""
 
+    at_hand = False
+
     def __init__(self, bootstrap: str, topic_prefix: str, delivery_wait_s: float) -> None:
         """Use `open`, which also checks the topics."""
         self.topics: Final = {stream: topic_prefix + stream for stream in ALL_STREAMS}

@@ -34,6 +34,8 @@ FaultOf: TypeAlias = Callable[[str, Sequence[Entry]], Fault | None]
 class MemoryLog:
     """One handle on a log in memory; `another` gives a second one on the same records."""
 
+    at_hand = True
+
     def __init__(self, clock_ms: Callable[[], int], *, fault: FaultOf | None = None) -> None:
         """Start an empty log. `clock_ms` stamps records (Unix ms); `fault` is asked before each append, under the log's lock."""
         self._shelf: Final = _Shelf(clock_ms, fault)

@@ -76,7 +76,12 @@ class EventLog(Protocol):
 
     Streams are those of `schemas.streams.ALL_STREAMS`. Every method may be called from several threads at once. After `close`
     every method raises `LogUnavailable`.
+
+    `at_hand`: records lie in this machine's own memory or on its disk, so that a fetch takes microseconds a record and waits for
+    nobody: it may be called on an event loop.
     """
+
+    at_hand: bool
 
     def append(self, stream: str, batch: Sequence[Entry]) -> Appended:
         """Write the batch in order and return its positions and times; then the batch survives a crash and a power cut.

@@ -25,6 +25,8 @@ class ExportedLog:
     Raises ExportBroken, or OSError when the file can't be read. `chain`: the chain's end, to compare with what was noted down.
     """
 
+    at_hand = True
+
     def __init__(self, path: Path) -> None:
         self._ends: dict[str, int] = {}
         self._positions: dict[str, array[int]] = {stream: array("q") for stream in ALL_STREAMS}

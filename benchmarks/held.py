@@ -92,6 +92,9 @@ async def workers(log: Opened, url: str, *, in_flight: int, names: tuple[str, ..
         running.result()
     driver = await ready
     spare_the_collector()  # as `tidegate up` does
+    whole = asyncio.current_task()
+    assert whole is not None
+    running.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() is None else whole.cancel())
     try:
         yield driver
     finally:

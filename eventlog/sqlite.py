@@ -93,7 +93,9 @@ class _Waiting:
 
 
 class SqliteLog:
-    """One handle on the log of a folder: one connection that writes, a few that read, one that watches for other processes."""
+    """One handle on the log of a folder: one connection that writes, a few that read, a thread that watches for others."""
+
+    at_hand = True
 
     def __init__(self, path: Path, clock_ms: Callable[[], int], *, vfs: str | None) -> None:
         """Use `open`: it makes and checks the file first."""

@@ -33,6 +33,8 @@ from tests.audit_world import World, closes
 class Altered:
     """A log that gives other records than were written, as a damaged disk or a forger would."""
 
+    at_hand = True
+
     def __init__(self, log: MemoryLog, stream: str, change: Callable[[list[Record]], list[Record]]) -> None:
         self._log = log
         self._stream = stream

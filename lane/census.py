@@ -63,6 +63,16 @@ class Census:
         heappush(self._held, message.position)
 
 
+def oldest_held(state: "LaneState") -> "Message | None":
+    """The held message that was received first: from the census where one is kept, else by a look that ends at the first.
+
+    Messages stand in the order of their receipt, so who asks once looks past those that came before it, and no further.
+    """
+    if not state.counts["held"]:
+        return None
+    return state.census.oldest_held() if state.census is not None else next(iter(state.held()), None)
+
+
 def census_of(state: "LaneState") -> Census:
     """The lane's census, made if nobody has asked before."""
     if state.census is None:

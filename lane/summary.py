@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from lane.census import oldest_held
 from lane.forecast import LOOK_COUNT_MAX, forecast
 from lane.policy import SLOWS
 from lane.state import Channel, LaneState, Outage
@@ -29,11 +30,14 @@ class Line(NamedTuple):
 
 
 def lane_summary(state: LaneState, at_ms: int) -> Json:
-    """Counts of one lane. `received` are effective messages; `to_file` are held ones that a clerk may file now (R34)."""
+    """Counts of one lane. `received` are effective messages; `to_file` are held ones that a clerk may file now (R34).
+
+    The held ones are gone through only where portal messages are among them.
+    """
     counts = state.counts
     person = {name for name, needs in state.policy.channels.items() if needs.delivery == "person" and state.channel(name).held}
     portal = (message for message in state.held() if message.channel in person) if person else ()
-    oldest_ms = min((message.received_ms for message in state.held()), default=None) if counts["held"] else None
+    oldest = oldest_held(state)
     return {
         "lane": state.mode,
         "received": len(state.messages),
@@ -44,7 +48,7 @@ def lane_summary(state: LaneState, at_ms: int) -> Json:
         "unknown": counts["unknown"],
         "parked": counts["parked"],
         "to_file": sum(is_to_file(state, message, at_ms=at_ms) for message in portal),
-        "oldest_held_at": moment(oldest_ms),
+        "oldest_held_at": moment(oldest.received_ms if oldest is not None else None),
     }
 
 

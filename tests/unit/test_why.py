@@ -1,10 +1,13 @@
 """`why` and `status`: every message explained by its rule, every component and lane in the words of INTERFACES."""
 
+from collections import Counter
+
 import pytest
 
+from lane.census import Census
 from lane.state import STATES
-from lane.summary import channel_states, lane_summary, needs_a_person
-from lane.why import why
+from lane.summary import channel_states, lane_summary, moment, needs_a_person
+from lane.why import is_to_file, why
 from tests.unit.lane_story import T0, Story
 from tests.unit.test_rules_outcomes import _in as sent_and_in
 
@@ -125,6 +128,53 @@ def test_the_summary_of_a_lane_counts_each_message_once() -> None:
         "to_file": 1, "oldest_held_at": "2025-10-09T08:53:20.000Z",
     }  # fmt: skip
     assert expected == lane_summary(story.state, story.at_ms)
+
+
+def test_the_summary_is_what_a_look_at_every_message_gives() -> None:
+    """I5: kept counts, and the oldest held with and without a census, agree with a scan, with messages in every state."""
+    story = Story()
+    for key in ("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"):
+        story.cargo(key)
+        story.wait(1)
+    story.cargo("P1", channel="emanifest_portal")
+    story.cargo("P2", channel="emanifest_portal")
+    story.done("A1").sent("A2", "A3").rejected("A3")
+    story.intend("A4", "A6")
+    story.concluded("A4", "unknown")
+    story.withdraw("A5")
+    story.filed("P1")
+    for kept in (None, Census(story.state)):
+        story.state.census = kept
+        assert _scanned(story) == lane_summary(story.state, story.at_ms)
+    story.intend("A7")
+    story.concluded("A6", "expired")
+    assert _scanned(story) == lane_summary(story.state, story.at_ms)
+    assert {"received": 10, "in_flight": 2, "captured": 2} == {
+        name: lane_summary(story.state, story.at_ms)[name] for name in ("received", "in_flight", "captured")
+    }
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_summary_agrees_with_a_scan_whatever_state_the_oldest_is_in(state: str) -> None:
+    """I5: what is finished, on its way or stuck is never called the oldest that is held."""
+    story = sent_and_in(state)
+    story.wait(60)
+    story.cargo("later")
+    for kept in (None, Census(story.state)):
+        story.state.census = kept
+        assert _scanned(story) == lane_summary(story.state, story.at_ms)
+
+
+def _scanned(story: Story) -> dict[str, object]:
+    messages = list(story.state.messages.values())
+    count = Counter(message.state for message in messages)
+    return {
+        "lane": "highway", "received": len(messages), "held": count["held"],
+        "in_flight": count["granted"] + count["transmitted"], "captured": count["captured"] + count["filed"],
+        "rejected": count["rejected"], "unknown": count["unknown"], "parked": count["parked"],
+        "to_file": sum(is_to_file(story.state, message, at_ms=story.at_ms) for message in messages),
+        "oldest_held_at": moment(min(message.received_ms for message in messages if message.state == "held")),
+    }  # fmt: skip
 
 
 def test_an_empty_lane_has_no_oldest() -> None:

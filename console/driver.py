@@ -174,6 +174,11 @@ class Driver:
         """This process's fold of a stream."""
         return self._followers[stream].view
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the workers were asked to end, or end because one of them failed."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Ask the workers to finish what is in flight and end."""
         self._stopping.set()

@@ -33,7 +33,7 @@ LOOP_SILENT_S: Final = 10.0
 WORKER_PREFIXES: Final = ("bulletins", "poll", "doubts", "intake.", "notices.", "answers.", "runner.")
 """Names of the driver's tasks that are workers (`console.wiring`)."""
 
-Phase = Literal["starting", "working"]
+Phase = Literal["starting", "working", "stopping"]
 
 
 class Watching:
@@ -42,7 +42,7 @@ class Watching:
     def __init__(self, log: "EventLog", names: tuple[str, ...]) -> None:
         self._log = log
         self.names = names
-        self.phase: Phase = "starting"
+        self._phase: Phase = "starting"
         self.views: dict[str, Folded] = {}
         self.driver: Driver | None = None
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -74,7 +74,7 @@ class Watching:
         """All has been read; the workers have begun."""
         self.driver = driver
         self._tasks = {task.get_name(): task for task in asyncio.all_tasks() if task.get_name().startswith(WORKER_PREFIXES)}
-        self.phase = "working"
+        self._phase = "working"
         for view in self.lanes().values():
             census_of(view.state)
 
@@ -115,9 +115,17 @@ class Watching:
         """The streams of which this process has not read what they held BEHIND_S ago, or at the first look."""
         return [stream for stream, view in self.views.items() if self.ends and view.next_position < self.ends[0][stream]]
 
+    @property
+    def phase(self) -> Phase:
+        """What the process is at: between SIGTERM and its end it is stopping."""
+        return "stopping" if self.driver is not None and self.driver.stopping else self._phase
+
     def dead(self) -> list[str]:
-        """Workers that have ended."""
-        return sorted(name for name, task in self._tasks.items() if task.done())
+        """Workers that have ended; once the process stops they all do, and only one that failed is told."""
+        ended = [task for task in self._tasks.values() if task.done()]
+        if self.phase == "stopping":
+            ended = [task for task in ended if not task.cancelled() and task.exception() is not None]
+        return sorted(task.get_name() for task in ended)
 
     @property
     def workers(self) -> list[str]:
@@ -144,7 +152,8 @@ class Watching:
             read = sum(view.next_position for view in self.views.values())
             there = sum(self.ends[-1][stream] for stream in self.views) if self.ends else None
             return [f"it is starting: {read:,} of {there:,} records are read" if there is not None else "it is starting"]
-        said = self.alive()
+        said = ["it is stopping"] if self.phase == "stopping" else []
+        said += self.alive()
         if self.log_error:
             said.append(f"the log does not answer: {self.log_error}")
         said += [f"{stream} is {self.lag(stream):,} records behind" for stream in self.behind()]

@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from console.cli import run
+from console.driver import Driver
 from console.health import Address, pages, read_address, readiness
 from console.metered import Meters
 from console.metrics import FoldCollector, text_of
@@ -25,6 +27,7 @@ from lane import fold
 from lane.census import census_of
 from lane.view import DeskView, LaneView
 from schemas.codec import Codec, encode
+from schemas.effects import Sleep, Worker
 from schemas.facts import MessageReceived, OutageResolved
 from schemas.streams import DESK, MODES, RESPONSES, Entry, lane
 from tests.unit.lane_story import Story
@@ -47,6 +50,7 @@ class Town:
         responses = ResponsesView(self.lanes, self.desk)
         views: dict[str, Any] = {lane(mode): view for mode, view in self.lanes.items()} | {DESK: self.desk, RESPONSES: responses}
         self.watching.begins(views)
+        self.driver = Driver(self.log, None, views)
         self.registry = CollectorRegistry(auto_describe=False)
         self.meters = Meters(self.registry)
         self.registry.register(FoldCollector(self.watching))
@@ -60,7 +64,7 @@ class Town:
 
     async def work(self) -> None:
         """All is read, and the process has looked once."""
-        self.watching.phase = "working"
+        self.watching.works(self.driver)
         await self.watching.ask_ends()
 
     def figures(self) -> dict[tuple[str, ...], float]:
@@ -122,7 +126,7 @@ def test_a_process_is_ready_only_when_it_has_read_what_there_was() -> None:
         return town.watching.why_not_ready()
 
     assert [f"it is starting: 0 of {len(story.log)} records are read"] == asyncio.run(look())
-    town.watching.phase = "working"
+    asyncio.run(town.work())
     assert [f"lane.highway is {len(story.log)} records behind"] == asyncio.run(look())
     town.lanes["highway"].absorb(town.log.read(lane("highway"), 0, 1_000, 0))
     assert [] == asyncio.run(look())
@@ -161,9 +165,60 @@ def test_a_worker_that_ended_by_itself_is_told() -> None:
 
     async def play() -> list[str]:
         idle = asyncio.create_task(asyncio.sleep(60), name="runner.rail")
-        town.watching.works(None)  # type: ignore[arg-type]  # nothing of the driver is asked
+        await town.work()
         idle.cancel()
         await asyncio.gather(idle, return_exceptions=True)
+        return town.watching.alive()
+
+    assert ["the worker runner.rail has ended"] == asyncio.run(play())
+
+
+def _ends_when(may_end: Callable[[bool], bool]) -> Worker:
+    """A worker that ends when this says so, told whether the process is to stop."""
+    turn = yield [Sleep("idle", 0.01)]
+    while not may_end(turn.stopping):
+        turn = yield [Sleep("idle", 0.01)]
+
+
+def _fails(stopping: bool) -> bool:
+    if stopping:
+        raise LogUnavailable("the disk is gone")
+    return False
+
+
+def test_a_process_that_was_told_to_stop_says_so_and_calls_no_worker_dead() -> None:
+    """Issue 4: after SIGTERM workers end one by one, in order; the process lives until the last has, and takes no work."""
+    town = Town()
+    last: list[bool] = []
+
+    async def play() -> tuple[list[str], list[str], str, bool]:
+        workers = {"poll": _ends_when(lambda stopping: stopping), "runner.rail": _ends_when(lambda _: bool(last))}
+        running = asyncio.create_task(town.driver.run(workers, ready=lambda: town.watching.works(town.driver)))
+        while town.watching.phase == "starting":  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+        [poll] = [task for task in asyncio.all_tasks() if task.get_name() == "poll"]
+        town.driver.stop()
+        await poll
+        await town.watching.ask_ends()
+        found = town.watching.alive(), town.watching.why_not_ready(), town.watching.phase, running.done()
+        last.append(True)
+        await running
+        return found
+
+    assert ([], ["it is stopping"], "stopping", False) == asyncio.run(play())
+
+
+def test_a_worker_that_failed_is_told_while_the_others_stop() -> None:
+    """Issue 4: that the process stops hides nobody's failure."""
+    town = Town()
+
+    async def play() -> list[str]:
+        workers = {"poll": _ends_when(lambda stopping: stopping), "runner.rail": _ends_when(_fails)}
+        running = asyncio.create_task(town.driver.run(workers, ready=lambda: town.watching.works(town.driver)))
+        while town.watching.phase == "starting":  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+        town.driver.stop()
+        await asyncio.gather(running, return_exceptions=True)
         return town.watching.alive()
 
     assert ["the worker runner.rail has ended"] == asyncio.run(play())

@@ -12,6 +12,9 @@ RUN pip install --require-hashes -r requirements.txt
 COPY . .
 RUN pip install --no-deps --no-build-isolation .
 
+# A new volume that is mounted here takes its owner over; snapshots are believed only in a folder of our own.
+RUN install --directory --owner=tidegate --mode=0700 /var/cache/tidegate
+
 USER tidegate
 ENTRYPOINT ["tidegate"]
 CMD ["--help"]

@@ -127,6 +127,17 @@ def test_a_worker_that_goes_on_failing_stays_down_and_a_broker_comes_back() -> N
     assert {"unless-stopped"} == {services[name]["restart"] for name in BROKERS}
 
 
+def test_every_worker_keeps_its_snapshots_in_a_volume_that_it_may_write_to() -> None:
+    """The root is read-only: the cache is a volume, and its folder in the image belongs to the user who runs."""
+    services = compose()["services"]
+    folders = {services[name]["environment"]["TIDEGATE_CACHE"] for name in WORKERS}
+    assert 1 == len(folders)
+    [folder] = folders
+    assert [[f"snapshots:{folder}"]] * len(WORKERS) == [services[name].get("volumes") for name in WORKERS]
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    assert f"RUN install --directory --owner=tidegate --mode=0700 {folder}" in lines
+
+
 def test_the_kafka_of_compose_docker_and_maven_is_one_version() -> None:
     """Tests run against the version that is deployed."""
     pom = ET.parse(REPOSITORY / "infra" / "kafka" / "pom.xml")

@@ -1,6 +1,6 @@
 """Takes snapshots of this process's folds while it works and when it ends; must not stop the work, nor end it when it fails.
 
-A forked child writes them: it has the folds as they stood at that moment, and the loop goes on a few milliseconds later.
+A forked child writes them: it has the folds as they stood at that moment, and the loop stands still for the fork alone.
 The child touches nothing that another thread may have held then: it closes every file but its own, makes the bytes, writes them,
 and ends without Python's own goodbyes. Where it fails the log says why, and the next one is tried later: a snapshot is a cache.
 """
@@ -38,7 +38,7 @@ CHILD_POLL_S: Final = 0.02
 """How often a child is asked whether it has ended."""
 
 CHILD_WAIT_MAX_S: Final = 300.0
-"""Longest time for one snapshot: a hundred times what a million messages take; a child that hangs is ended."""
+"""Longest time for one snapshot: many times what a large lane takes; a child that hangs is ended."""
 
 STOP_WAIT_MAX_S: Final = 10.0
 """Longest time that an orderly end spends on snapshots: with the workers' own 45 s it fits the container's 60 s of grace."""

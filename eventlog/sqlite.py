@@ -4,8 +4,6 @@ Durable before acknowledged: write-ahead log with synchronous=FULL, one transact
 append takes them under SQLite's one write lock, and the newest record of a stream is never removed.
 """
 
-import functools
-import struct
 import threading
 import time
 from collections import deque
@@ -30,8 +28,9 @@ from eventlog.port import (
     LogRegressed,
     LogUnavailable,
 )
+from eventlog.sqlite_headers import pack, unpack
 from eventlog.sqlite_watch import CommitWatch
-from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Headers, Record
+from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Record
 
 READERS_MAX: Final = 8
 """Most connections that read at once in a process: each costs file handles and a page cache; more readers wait their turn."""
@@ -54,8 +53,6 @@ drain writes intents, outcomes, answers and pages at once; one sync for all of t
 
 NAMES_COUNT_MAX: Final = 256
 """Names of headers that are remembered as bytes: ours are 19; a stranger's many push nothing out for long."""
-
-_LENGTHS: Final = struct.Struct(">II")
 
 
 class _Statements(NamedTuple):
@@ -126,7 +123,7 @@ class SqliteLog:
         refuse_unfit_batch(stream, batch)
         if not batch:
             return NOTHING_APPENDED
-        waiting = _Waiting(stream, tuple((entry.key, _pack(entry.headers), entry.value) for entry in batch))
+        waiting = _Waiting(stream, tuple((entry.key, pack(entry.headers), entry.value) for entry in batch))
         self._waiting.append(waiting)
         try:
             with self._turn_to_write() as connection:
@@ -356,31 +353,4 @@ def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
 
 def _record(row: tuple[Any, ...]) -> Record:
     position, at_ms, key, headers, value = row
-    return Record(position, at_ms, value, _unpack(headers), key)
-
-
-def _pack(headers: Headers) -> bytes:
-    packed: list[bytes] = []
-    for name, value in headers:  # 13 of them on each message: the loop and the remembered names halve what this takes
-        named = _named(name)
-        packed += (_LENGTHS.pack(len(named), len(value)), named, value)
-    return b"".join(packed)
-
-
-@functools.lru_cache(NAMES_COUNT_MAX)
-def _named(name: str) -> bytes:
-    return name.encode()
-
-
-def _unpack(packed: bytes) -> Headers:
-    headers = []
-    at = 0
-    while at < len(packed):
-        name_length, value_length = _LENGTHS.unpack_from(packed, at)
-        at += _LENGTHS.size
-        name = packed[at : at + name_length].decode()
-        at += name_length
-        headers.append((name, packed[at : at + value_length]))
-        at += value_length
-    assert at == len(packed), "the headers of a record are cut short"
-    return tuple(headers)
+    return Record(position, at_ms, value, unpack(headers), key)

@@ -24,7 +24,7 @@ SETUP_LOCK_NAME: Final = "tidegate.setup.lock"
 APPLICATION_ID: Final = 0x54494445
 """`TIDE` in ASCII: tells our file from another program's."""
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """The layout of the tables (`PRAGMA user_version`)."""
 
 BUSY_WAIT_MAX_S: Final = 10.0

@@ -183,7 +183,10 @@ def test_a_file_that_is_no_database_is_unfit(tmp_path: Path) -> None:
     [
         ("CREATE TABLE theirs (a)", "belongs to another program"),
         ("PRAGMA application_id = 7", "belongs to another program"),
-        (f"PRAGMA application_id = {sqlite_file.APPLICATION_ID}; PRAGMA user_version = 2", "use the version that wrote it"),
+        (
+            f"PRAGMA application_id = {sqlite_file.APPLICATION_ID}; PRAGMA user_version = {sqlite_file.FORMAT_VERSION + 1}",
+            "use the version that wrote it",
+        ),
     ],
 )
 def test_a_database_that_is_not_ours_is_unfit(tmp_path: Path, statements: str, advice: str) -> None:

@@ -28,6 +28,7 @@ from gateway.authority_faults import TAKEN_BEFORE_FAULT, bounded, read_fault_pla
 from gateway.authority_history import HISTORY_COUNT_MAX, AnswerRow, HistoryEntry, HistoryFull
 from gateway.authority_intake import Authority
 from gateway.authority_order import HistoryRow, order_violations
+from gateway.authority_overlaps import Overlaps
 from gateway.authority_server import Request, Response
 from schemas.messages import FUNCTIONS, OWN_KEY
 from schemas.streams import MODES
@@ -60,32 +61,6 @@ CHUNK: Final = b"x" * 16_384
 DRIPPING: Final = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nX-Slow: " + b"-" * 10_000
 
 Route: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class Overlaps:
-    """Counts POSTs at a time: of one wire key (I4b: more than one is a finding) and in all."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-        self._open_count = 0
-        self.most_of_one_key = 0
-        self.most_at_once = 0
-        self.keys: set[str] = set()
-
-    def enter(self, wire_key: str) -> None:
-        count = self._open[wire_key] = self._open.get(wire_key, 0) + 1
-        self._open_count += 1
-        self.most_of_one_key = max(self.most_of_one_key, count)
-        self.most_at_once = max(self.most_at_once, self._open_count)
-        if count > 1:
-            self.keys.add(wire_key)
-
-    def leave(self, wire_key: str) -> None:
-        self._open_count -= 1
-        if self._open[wire_key] == 1:
-            del self._open[wire_key]
-        else:
-            self._open[wire_key] -= 1
 
 
 class AuthorityService:
@@ -164,9 +139,15 @@ class AuthorityService:
         self._overlaps.enter(wire_key)  # here, not where it is planned: who hangs up before it begins has left already
         try:
             await asyncio.sleep(latency_s)
-            return TAKEN if fault is None else await self._broken_reply(fault, request)
-        finally:
+            response = TAKEN if fault is None else await self._broken_reply(fault, request)
+        except asyncio.CancelledError:
+            self._overlaps.hang_up(wire_key)
+            raise
+        except BaseException:
             self._overlaps.leave(wire_key)
+            raise
+        self._overlaps.leave(wire_key)
+        return response
 
     async def _broken_reply(self, fault: str, request: Request) -> Response:
         """Reply as the fault says. The handler is cancelled when the sender hangs up, which ends every wait here."""
@@ -247,7 +228,7 @@ class AuthorityService:
                 "connections_accepted": self.connections_accepted,
                 "posts_of_one_key_at_once_max": self._overlaps.most_of_one_key,
                 "posts_at_once_max": self._overlaps.most_at_once,
-                "overlapping_keys": sorted(self._overlaps.keys),
+                "overlapping_keys": self._overlaps.keys,
                 "answers": self._authority.answers.last_seq,
             }
         )

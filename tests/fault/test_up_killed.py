@@ -18,7 +18,7 @@ from tests.fault.freezing import freeze
 from tests.kafka_cluster import KafkaCluster
 
 KILLS = 5
-GROUPS = 120
+GROUPS = 240
 
 
 def backlog(groups: int) -> list[tuple[Attributes, bytes]]:
@@ -73,7 +73,7 @@ def test_five_kills_in_a_row_lose_nothing_and_double_nothing(any_town: Town) -> 
     draw = random.Random(20251124)
     for kill in range(KILLS):
         process = any_town.up("--in-flight-max", "16")
-        goal = (kill + 1) * count // (KILLS + 1)
+        goal = (kill + 1) * count // (KILLS + 2)
         any_town.until(lambda goal=goal: len(any_town.authority.history()) >= goal, f"{goal} messages at CBSA")  # type: ignore[misc]
         time.sleep(draw.uniform(0, 0.15))
         any_town.kill(process)

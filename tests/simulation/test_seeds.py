@@ -15,7 +15,7 @@ from tests.simulation.play import play
 GREEN_SEEDS = 25
 """Seeds that are played as built: half a minute; `python -m tests.simulation.play --seeds N` plays as many as wanted."""
 
-RED_WITHIN = 40
+RED_WITHIN = 80
 """Seeds within which a planted bug has to show."""
 
 

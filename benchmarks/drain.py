@@ -56,6 +56,9 @@ FIGURES: Final = (
     Figure(name="unaccounted", unit="messages", meaning="published and not captured at the end"),
 )
 BARS: Final = (
+    Bar(name="drain_per_s", least=3_000),
+    Bar(name="ratio_to_raw", least=0.5),
+    Bar(name="first_send_s", most=1.0),
     Bar(name="order_violations", most=0),
     Bar(name="unaccounted", most=0),
 )

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from benchmarks import charts, held
 from benchmarks.engines import fresh_log
-from benchmarks.figures import Figure, Report, arguments, machine_line, sizes, told_round
+from benchmarks.figures import Bar, Figure, Report, arguments, machine_line, sizes, told_round
 from benchmarks.processes import in_fresh_process, rss_bytes
 from console.clock import wall_ms
 from console.loop import run as run_loop
@@ -54,6 +54,9 @@ COMMAND: Final = "import sys; from console.cli import main; sys.exit(main())"
 COMMAND_WAIT_S: Final = 1_800.0
 """Longest wait for one command."""
 
+HELD_BYTES_MAX: Final = 600
+"""Most memory that a held message may take: a million of them fit a small machine beside everything else."""
+
 FIGURES: Final = (
     *(
         Figure(name=f"{kind}_bytes_{keys}", unit="bytes", meaning=f"{what} a held message with {keys} key{'s' * (keys > 1)}")
@@ -68,6 +71,10 @@ FIGURES: Final = (
     Figure(name="why_p99_ms", unit="ms", meaning="why of a message in a fold in memory, one in a hundred", digits=3),
     Figure(name="status_command_s", unit="s", meaning="`tidegate status --json` started anew, the middle", digits=2),
     Figure(name="why_command_s", unit="s", meaning="`tidegate why KEY --json` started anew, the middle", digits=2),
+)
+BARS: Final = (
+    *(Bar(name=f"rss_bytes_{keys}", most=HELD_BYTES_MAX) for keys in range(1, KEYS_MAX + 1)),
+    Bar(name="first_send_s", most=1.0),
 )
 
 
@@ -214,7 +221,7 @@ def main() -> None:
     """Run the rounds and print the figures."""
     options = options_of()
     log_jsonlines("error")
-    report = Report("hold", {"engine": "sqlite", "keys": f"1 to {KEYS_MAX}"}, FIGURES)
+    report = Report("hold", {"engine": "sqlite", "keys": f"1 to {KEYS_MAX}"}, FIGURES, BARS)
     for count in options.messages:
         rounds = []
         for number in range(options.rounds):

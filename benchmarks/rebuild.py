@@ -38,7 +38,7 @@ FIGURES = (
     Figure(name="rss_mib", unit="MiB", meaning="this process with the state folded, before the snapshot"),
     Figure(name="differences", unit="states", meaning="states that were another after dump and load"),
 )
-BARS = (Bar(name="differences", most=0),)
+BARS = (Bar(name="fold_per_s", least=1_000_000 / 6), Bar(name="differences", most=0))
 
 
 def one_round(count: int, trips_a_day: int) -> dict[str, float]:

@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if 'if __name__ == "__main__"' in path.read_text())
 NO_BENCHMARK = {"generate"}
 """What runs by itself and measures nothing."""
+COUNTED = ("order_violations", "unaccounted", "differences")
+"""Promises that hold at any speed: the others are for whoever reads the figures."""
 
 
 def _run(name: str, tmp_path: Path, *arguments: str) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def _plausible(result: dict[str, Any], *positive: str) -> None:
 
 def _none_out_of_order_or_lost(said: dict[str, Any], result: dict[str, Any]) -> None:
     assert (0, 0) == (result["order_violations"], result["unaccounted"])
-    assert {True} == {bar["met"] for bar in said["bars"] if not bar["bar"].startswith("beyond_s")}
+    assert {True} == {bar["met"] for bar in said["bars"] if bar["bar"].startswith(COUNTED)}
 
 
 @pytest.mark.parametrize("engine", ["memory", "sqlite"])
@@ -93,7 +95,7 @@ def test_rebuilding_tells_its_rate_beside_decoding_alone(tmp_path: Path) -> None
     _plausible(
         said["results"][0], "fold_per_s", "decode_per_s", "ratio_to_decode", "fold_us_last", "snapshot_load_s", "messages_kept"
     )
-    assert [True] == [bar["met"] for bar in said["bars"]]
+    assert [True] == [bar["met"] for bar in said["bars"] if bar["bar"].startswith(COUNTED)]
 
 
 @pytest.mark.kafka

@@ -27,6 +27,7 @@ from benchmarks.processes import cpu_s, in_fresh_process, rss_bytes
 from benchmarks.traffic import trips
 from console.demo_fifo import plain_transmission
 from console.driver import Driver
+from console.loop import run
 from console.up import WORKERS, log_jsonlines
 from console.wiring import Opened
 from gateway.authority_process import AuthorityProcess, running_authority
@@ -156,11 +157,7 @@ def one_round(options: argparse.Namespace, kafka: Kafka | None, count: int) -> t
 
 
 def _run(work: Coroutine[Any, Any, T], loop: str) -> T:
-    if loop == "uvloop":
-        import uvloop
-
-        return uvloop.run(work)
-    return asyncio.run(work)
+    return run(work) if loop == "uvloop" else asyncio.run(work)
 
 
 def options_of(argv: list[str] | None = None) -> argparse.Namespace:

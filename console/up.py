@@ -123,22 +123,23 @@ def adopt(opened_log: "Opened", change: "Change", *, person: str, reason: str) -
     from console.clock import wall_ms
     from console.output import Exit, Stop
     from console.verbs_policy import forbidden
-    from console.wiring import desk_view
+    from console.wiring import desk_view, read_into
     from schemas.codec import encode
     from schemas.facts import PolicyAdopted
     from schemas.streams import DESK, Entry
 
-    desk = desk_view(opened_log).state
-    in_force = desk.policy
+    desk = desk_view(opened_log)
+    in_force = desk.state.policy
     wanted = change(in_force)
     if wanted != in_force:
         wrong = forbidden(wanted)
         if wrong:
             raise Stop(Exit.USAGE, wrong)
-        basis = desk.policy_at
+        basis = desk.state.policy_at
         fact = PolicyAdopted(at_ms=wall_ms(), policy=wanted.as_json(), person=person, reason=reason, basis=basis)
         opened_log.log.append(DESK, [Entry(encode(fact))])
-        if desk_view(opened_log).state.policy != wanted:
+        read_into(opened_log.log, DESK, desk)
+        if desk.state.policy != wanted:
             raise Stop(Exit.REFUSED, "another policy was adopted at the same moment; see tidegate policy show, then start again")
     return wanted
 

@@ -51,8 +51,7 @@ def read_bulletins(desk: DeskView) -> Worker:
             turn = yield [Sleep("retry", RETRY_WAIT_S)]
             turn = yield [CatchUp("caught up", DESK)]
             continue
-        positions = done.result
-        assert isinstance(positions, (list, tuple, range))
+        positions = done.positions
         turn = yield [Follow("read back", DESK, positions[-1], READ_BACK_WAIT_S)]
 
 

@@ -58,8 +58,7 @@ def intake(view: LaneView) -> Worker:
             turn = yield [Sleep("retry", RETRY_WAIT_S)]
             turn = yield [CatchUp("caught up", lane(mode))]
             continue
-        positions = turn.done[0].result
-        assert isinstance(positions, (list, tuple, range))
+        positions = turn.done[0].positions
         raced = view.state.marks.get(source, NEVER) != mark and view.next_position <= positions[0]
         turn = yield [Follow("read back", lane(mode), positions[-1], READ_BACK_WAIT_S)]
         if raced:

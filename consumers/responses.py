@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from gateway.answers import parse_page
 from lane.identity import parse_wire_key
+from lane.snapshot import FORM
 from lane.state import NEVER
 from lane.view import DeskView, LaneView
 from schemas.codec import encode
@@ -49,9 +50,6 @@ REASON_CHARS_MAX: Final = 500
 
 ASTRAY_SHOWN_MAX: Final = 10
 """Most answers of a page that a reason names."""
-
-MARSHAL_FORM: Final = 2
-"""The version of marshal's form without references, so that equal folds give equal bytes."""
 
 PAGES_COUNT_MAX: Final = 20
 """Most pages that one append makes facts of: a fact names up to 500 messages."""
@@ -156,7 +154,7 @@ def dump_responses(view: ResponsesView) -> bytes:
         for mode, pages in view.pages.items()
     ]
     doubts = [doubt for doubt in view.doubts if doubt[0] > view.desk.state.marks.get(RESPONSES, NEVER)]
-    return marshal.dumps((view.next_position, view.chain, doubts, waiting), MARSHAL_FORM)
+    return marshal.dumps((view.next_position, view.chain, doubts, waiting), FORM)
 
 
 def load_responses(body: bytes) -> Waiting:
@@ -238,8 +236,7 @@ def poll_answers(view: ResponsesView, *, gateway: str) -> Worker:
                 turn = yield [Sleep("retry", POLL_RETRY_S)]
                 turn = yield [CatchUp("caught up", RESPONSES)]
                 continue
-            positions = turn.done[0].result
-            assert isinstance(positions, (list, tuple, range))
+            positions = turn.done[0].positions
             turn = yield [Follow("read back", RESPONSES, positions[-1], READ_BACK_WAIT_S)]
         elif turn.boot_s - asked_s < POLL_LEAST_S:
             turn = yield [Sleep("nothing there", POLL_LEAST_S - (turn.boot_s - asked_s))]
@@ -269,8 +266,7 @@ def answers_to_lane(responses: ResponsesView, view: LaneView) -> Worker:
             turn = yield [Sleep("retry", LOOK_WAIT_S)]
             turn = yield [CatchUp("lane", stream)]
             continue
-        positions = turn.done[0].result
-        assert isinstance(positions, (list, tuple, range))
+        positions = turn.done[0].positions
         turn = yield [Follow("read back", stream, positions[-1], READ_BACK_WAIT_S)]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from kafka import TopicPartition
 
 from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, to_record, translated
 from eventlog.port import BATCH_COUNT_MAX, LogRegressed, LogUnavailable
+from eventlog.runs import runs
 from schemas.streams import Record
 
 GAP_COUNT_MAX: Final = 200
@@ -77,7 +78,7 @@ class PositionReader:
         """Return the records at these positions, in the order asked; errors as `EventLog.fetch`."""
         with self._turn:
             found = self._ahead[stream].take(positions)
-            for run in _runs(sorted(set(positions) - found.keys())):
+            for run in runs(sorted(set(positions) - found.keys()), GAP_COUNT_MAX):
                 try:
                     with translated(f"fetch {len(positions)} records of {stream}", self._bootstrap):
                         found.update(self._read_run(stream, run))
@@ -130,8 +131,8 @@ class PositionReader:
 
     def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None
-        for ahead in self._ahead.values():
-            ahead.take(tuple(ahead.records))
+        for stream in self._ahead:
+            self._ahead[stream] = _Ahead()
         if consumer is not None:
             consumer.close()
 
@@ -171,17 +172,6 @@ class EndReader:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
-
-
-def _runs(rising: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Cut rising positions where the gap is too wide to read across."""
-    first = 0
-    for index in range(1, len(rising)):
-        if rising[index] - rising[index - 1] > GAP_COUNT_MAX:
-            yield rising[first:index]
-            first = index
-    if rising:
-        yield rising[first:]
 
 
 def _gone(stream: str, positions: Sequence[int]) -> LogRegressed:

@@ -15,6 +15,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from eventlog.folders import sync_folder
 from eventlog.lane_lock import try_lock
 from eventlog.port import EventLog, LogRegressed
 from schemas.streams import Record
@@ -151,7 +152,7 @@ class SnapshotFolder:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._remove_old(stream)
         return path
 
@@ -233,11 +234,3 @@ def _is_alive(unfinished: Path) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

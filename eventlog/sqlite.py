@@ -28,6 +28,7 @@ from eventlog.port import (
     LogRegressed,
     LogUnavailable,
 )
+from eventlog.runs import runs
 from eventlog.sqlite_headers import pack, unpack
 from eventlog.sqlite_watch import CommitWatch
 from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Record
@@ -161,8 +162,8 @@ class SqliteLog:
         found: dict[int, Record] = {}
         wanted = set(positions)
         with self._turn_to_read() as connection:
-            for first, last in _runs(sorted(wanted)):
-                records = map(_record, connection.execute(_SQL[stream].fetch, (first, last)))
+            for run in runs(sorted(wanted), GAP_COUNT_MAX):
+                records = map(_record, connection.execute(_SQL[stream].fetch, (run[0], run[-1])))
                 found.update((record.position, record) for record in records if record.position in wanted)
         missing = wanted - found.keys()
         if missing:
@@ -330,15 +331,6 @@ def _end(connection: apsw.Connection, stream: str) -> int:
     end = connection.execute(_SQL[stream].end).get
     assert isinstance(end, int)
     return end
-
-
-def _runs(rising: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last of the runs of positions that are read in one go."""
-    first = 0
-    for index in range(1, len(rising) + 1):
-        if index == len(rising) or rising[index] - rising[index - 1] > GAP_COUNT_MAX:
-            yield rising[first], rising[index - 1]
-            first = index
 
 
 def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Record]:

@@ -14,6 +14,7 @@ from typing import Final
 import apsw
 
 from eventlog import sqlite_errors
+from eventlog.folders import sync_folder
 from eventlog.lane_lock import try_lock
 from eventlog.port import LogUnavailable, LogUnfit
 from schemas.streams import ALL_STREAMS, SCHEMAS
@@ -65,7 +66,7 @@ def prepare(data_dir: Path, *, vfs: str | None) -> Path:
             raise sqlite_errors.unopened(error, path) from error
         finally:
             connection.close()
-        _sync_folder(data_dir)  # a new file's name is durable only when its folder is
+        sync_folder(data_dir)  # a new file's name is durable only when its folder is
     return path
 
 
@@ -100,7 +101,7 @@ def _make_folder(data_dir: Path) -> None:
         missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in missing:
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
     except (FileExistsError, NotADirectoryError) as error:
         raise LogUnfit(f"{data_dir} is, or lies below, a file: name a folder for the log.") from error
     except OSError as error:
@@ -158,11 +159,3 @@ def _lay_out(connection: apsw.Connection, path: Path) -> None:
                 f'CREATE TABLE "{stream}" (position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, '
                 f"{key}, headers BLOB NOT NULL, value BLOB NOT NULL) STRICT"
             )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -111,8 +111,7 @@ class Flight:
         """Take in that an intent was appended, or not; False when that is in doubt."""
         issue = self.issues.get(number)
         if issue is not None and done.error is None:
-            positions = done.result
-            assert isinstance(positions, (list, tuple, range))
+            positions = done.positions
             issue.position = positions[0]
         elif issue is not None:
             issue.lost = True

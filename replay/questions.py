@@ -90,8 +90,7 @@ class Questions:
                 if done.error is not None:
                     self.asked[number] = Asked(grant, boot_s + ASK_AGAIN_S)
                     return
-                positions = done.result
-                assert isinstance(positions, (list, tuple, range))
+                positions = done.positions
                 self._learn(message, grant, reply=reply, evidence=positions[0])
             case _:
                 raise AssertionError(f"no question has the tag {done.tag}")

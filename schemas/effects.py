@@ -4,7 +4,7 @@ Workers are generators: each turn yields a list of submissions and receives a `T
 Production drives them with real engines (`console.driver`), tests with virtual time: the same code (DESIGN section 5).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -128,6 +128,12 @@ class Done:
     tag: object
     result: object = None
     error: Exception | None = None
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """What an `Append` that was done resulted in."""
+        assert isinstance(self.result, (list, tuple, range))
+        return self.result
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from console.driver import Driver
+from console.driver import Driver, Follower
 from eventlog.lane_lock import LaneLocks
 from eventlog.memory import Fault, MemoryLog
 from eventlog.port import Appended, AppendNotDone, EntryTooLarge, EventLog, LogUnavailable
@@ -225,3 +225,68 @@ def test_a_stop_ends_in_time_though_the_log_is_gone(waits: Submission) -> None:
     with capture_logs() as lines:
         drive(worker(), log, ready=log.go, stop_after=lambda: log.gone, stop_wait_max_s=0.3)
     assert [["worker"]] == [line["workers"] for line in lines if line["event"] == "workers_cut_off"]
+
+
+class Fold:
+    """A fold that stands where the test puts it."""
+
+    next_position = 0
+
+    def absorb(self, records: Sequence[Record]) -> None:
+        raise AssertionError("nothing is read here")
+
+
+def test_who_follows_a_fold_is_told_once_by_its_standing_or_its_time_and_not_within_the_asking() -> None:
+    """I7: a wake-up that is lost would stop a lane; one that comes before it is asked for to the end would spin."""
+
+    async def run() -> None:
+        fold, told = Fold(), list[str]()
+        follower = Follower(DESK, fold)
+        follower.tell(0, 3_600.0, lambda: told.append("patient"))
+        follower.tell(1, 3_600.0, lambda: told.append("further"))
+        follower.tell(0, 0.01, lambda: told.append("hasty"))
+        await asyncio.sleep(0.1)
+        assert ["hasty"] == told
+        fold.next_position = 1
+        follower.wake()
+        follower.wake()
+        assert ["hasty", "patient"] == told
+        follower.tell(0, 3_600.0, lambda: told.append("late"))
+        assert ["hasty", "patient"] == told
+        await asyncio.sleep(0.1)
+        assert ["hasty", "patient", "late"] == told
+
+    asyncio.run(run())
+
+
+def test_a_stop_lets_go_who_follows_for_a_while_but_nobody_who_must_have_read_so_far() -> None:
+    """R1: after a doubt the lane is read to its end, also by a process that is to end."""
+
+    async def run() -> None:
+        fold, told = Fold(), list[str]()
+        follower = Follower(DESK, fold)
+        follower.tell(0, 3_600.0, lambda: told.append("for a while"))
+        reading = asyncio.create_task(follower.beyond(0))
+        await asyncio.sleep(0.01)
+        follower.let_go()
+        await asyncio.sleep(0.01)
+        assert (["for a while"], False) == (told, reading.done())
+        fold.next_position = 1
+        follower.wake()
+        await reading
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_follows_hears_of_a_stop_at_once() -> None:
+    """A stop takes the time of what is in flight, not of what is waited for."""
+
+    def worker() -> Worker:
+        turn = yield [Follow("never", DESK, 5, 3_600.0)]
+        while not turn.stopping:
+            turn = yield [Follow("never", DESK, 5, 3_600.0)]
+        yield [Follow("never", DESK, 5, 3_600.0)]
+
+    started: list[bool] = []
+    driver = drive(worker(), MemoryLog(lambda: 0), ready=lambda: started.append(True), stop_after=lambda: bool(started))
+    assert () == driver.cut_off

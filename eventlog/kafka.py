@@ -33,7 +33,7 @@ class KafkaLog:
         }
         self._ends: Final = EndReader(bootstrap, topics)
         self._positions: Final = PositionReader(bootstrap, topics)
-        self._tail: Final = Tail(bootstrap, topics, self._ends.end)
+        self._tail: Final = Tail(bootstrap, topics, self._ends.end_since)
         self._closed: Final = threading.Event()
 
     @classmethod

@@ -15,9 +15,8 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
-from eventlog.kafka_headers import read_any_header_name
+from eventlog.kafka_records import install
 from eventlog.port import ENTRY_BYTES_MAX, LogError, LogRegressed, LogUnavailable, LogUnfit
-from schemas.streams import Record
 
 CONNECT_WAIT_S: Final = 5.0
 """Longest wait for the first answer of a cluster: a person who mistyped the address is told soon."""
@@ -77,11 +76,10 @@ def connect_producer(bootstrap: str, *, delivery_wait_s: float) -> Any:
 
 
 def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: int) -> Any:
-    """Make a consumer without a group that refuses positions out of range. Raises LogUnavailable."""
-    read_any_header_name()
+    """Make a consumer without a group that gives `Record`s and refuses positions out of range. Raises LogUnavailable."""
     _await_listener(bootstrap, CONNECT_WAIT_S)
     with translated("connect a reader", bootstrap):
-        return _made(
+        consumer = _made(
             KafkaConsumer,
             **_shared(bootstrap),
             group_id=None,
@@ -96,6 +94,8 @@ def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: 
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+    install(consumer)
+    return consumer
 
 
 def connect_admin(bootstrap: str, *, wait_s: float = CONNECT_WAIT_S) -> Any:
@@ -114,14 +114,6 @@ def assign_all(consumer: Any, topics: Iterable[str]) -> dict[str, TopicPartition
         consumer.seek(partition, 0)
         consumer.pause(partition)
     return partitions
-
-
-def to_record(raw: Any) -> Record:
-    """Return the library's record as one of ours; the topics are LogAppendTime, so the time is the broker's.
-
-    Any client can write a record without a value: it is an empty one to us, so that one record stops no reader (R2).
-    """
-    return Record(raw.offset, raw.timestamp, raw.value if raw.value is not None else b"", tuple(raw.headers), raw.key)
 
 
 def quiet_library() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, to_record, translated
+from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, translated
 from eventlog.port import BATCH_COUNT_MAX, LogRegressed, LogUnavailable
 from eventlog.runs import runs
 from schemas.streams import Record
@@ -109,8 +109,8 @@ class PositionReader:
                 reached = run[0]
             while reached <= last:
                 batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=AHEAD_COUNT).get(partition, [])
-                found.update((raw.offset, to_record(raw)) for raw in batch if raw.offset in wanted)
-                self._ahead[stream].keep(to_record(raw) for raw in batch if raw.offset not in wanted)
+                found.update((record.position, record) for record in batch if record.position in wanted)
+                self._ahead[stream].keep(record for record in batch if record.position not in wanted)
                 # The consumer's own position also passes what compaction took away.
                 reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000)) or reached
                 if not batch and consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))[partition] <= last:
@@ -143,25 +143,44 @@ class EndReader:
     def __init__(self, bootstrap: str, topics: Mapping[str, str]) -> None:
         """Connect nothing yet: the first question does. `topics` maps streams to topics."""
         self._bootstrap: Final = bootstrap
-        self._topics: Final = topics
+        self._partitions: Final = {stream: TopicPartition(topic, 0) for stream, topic in topics.items()}
         self._turn: Final = threading.Lock()
         self._consumer: Any = None
+        self._asked_s = float("-inf")
+        self._ends: Mapping[TopicPartition, int] = {}
 
     def end(self, stream: str) -> int:
         """Return the stream's end, of what is durable; errors as `EventLog.end`."""
-        partition = TopicPartition(self._topics[stream], 0)
         with self._turn:
-            try:
-                if self._consumer is None:
-                    self._consumer = connect_consumer(
-                        self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS
-                    )
-                with translated(f"say where {stream} ends", self._bootstrap):
-                    ends = self._consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))
-                    return int(ends[partition])
-            except LogUnavailable:
-                self._let_go()
-                raise
+            return self._ask([stream])[self._partitions[stream]]
+
+    def end_since(self, stream: str, since_s: float) -> int:
+        """Return where the stream ended at some moment since then (monotonic); errors as `EventLog.end`.
+
+        One question about all streams is an answer to everybody who waited when it was put: where each follower at rest asked for
+        itself, that was 18 questions a second.
+        """
+        with self._turn:
+            if self._asked_s < since_s:
+                asked_s = time.monotonic()
+                self._ends = self._ask(self._partitions)
+                self._asked_s = asked_s
+            return self._ends[self._partitions[stream]]
+
+    def _ask(self, streams: Iterable[str]) -> Mapping[TopicPartition, int]:
+        try:
+            if self._consumer is None:
+                self._consumer = connect_consumer(
+                    self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS
+                )
+            with translated(f"say where {', '.join(streams)} ends", self._bootstrap):
+                ends: Mapping[TopicPartition, int] = self._consumer.end_offsets(
+                    [self._partitions[stream] for stream in streams], timeout_ms=int(REQUEST_WAIT_S * 1000)
+                )
+                return ends
+        except LogUnavailable:
+            self._let_go()
+            raise
 
     def close(self) -> None:
         """End the client."""

@@ -7,14 +7,14 @@ served from the window; a read elsewhere moves the window there. Readers of one 
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
-from eventlog.kafka_link import READ_WAIT_S, assign_all, connect_consumer, to_record, translate
+from eventlog.kafka_link import READ_WAIT_S, assign_all, connect_consumer, translate
 from eventlog.port import READ_COUNT_MAX, LogError, LogRegressed, LogUnavailable
 from schemas.streams import SCHEMAS, Record
 
@@ -51,16 +51,22 @@ CLOSE_WAIT_S: Final = 10.0
 
 @dataclass(eq=False, slots=True)
 class _Claim:
-    """A reader that waits for records from `start` on; `failure` ends its waiting."""
+    """A reader that waits for records from `start` on, since `begun_s` (monotonic); `failure` ends its waiting."""
 
     start: int
+    begun_s: float
     failure: LogError | None = None
 
 
 @dataclass(eq=False, slots=True)
 class _Window:
-    """Records of one stream from `first` up to but without `next`; `first` is -1 before the first seek."""
+    """Records of one stream from `first` up to but without `next`; `first` is -1 before the first seek.
 
+    `changed` wakes this stream's readers alone: where all waited for one condition, each record woke the followers of all
+    streams, which took 1.4 switches of threads a message of a drain.
+    """
+
+    changed: threading.Condition
     first: int = -1
     next: int = -1
     records: list[Record] = field(default_factory=list)
@@ -95,6 +101,14 @@ class _Window:
         self.records += records
         self.size += sum(len(record.value) for record in records)
         self.next = records[-1].position + 1
+        self.changed.notify_all()
+
+    def end(self, failure: LogError, claims: Iterable[_Claim]) -> None:
+        """Tell these readers that they wait in vain, and forget everything."""
+        for claim in claims:
+            claim.failure = failure
+        self.move(-1, None)
+        self.changed.notify_all()
 
     def is_full(self) -> bool:
         """Tell whether nothing more may come; first drops what the last reader has passed."""
@@ -118,14 +132,18 @@ class _Window:
 class Tail:
     """Serves reads of all streams; may be called from several threads."""
 
-    def __init__(self, bootstrap: str, topics: Mapping[str, str], end: Callable[[str], int]) -> None:
-        """Connect nothing yet: the first read does. `topics` maps streams to topics, `end` asks where a stream ends."""
+    def __init__(self, bootstrap: str, topics: Mapping[str, str], end_since: Callable[[str, float], int]) -> None:
+        """Connect nothing yet: the first read does.
+
+        `topics` maps streams to topics, `end_since` says where a stream ended at some moment since a time (monotonic).
+        """
         self._bootstrap: Final = bootstrap
         self._streams: Final = {TopicPartition(topic, 0): stream for stream, topic in topics.items()}
         self._topics: Final = topics
-        self._end: Final = end
-        self._changed: Final = threading.Condition()
-        self._windows: Final = {stream: _Window() for stream in topics}
+        self._end_since: Final = end_since
+        self._lock: Final = threading.Lock()
+        self._asked: Final = threading.Condition(self._lock)
+        self._windows: Final = {stream: _Window(threading.Condition(self._lock)) for stream in topics}
         self._thread: threading.Thread | None = None
         self._consumer: Any = None
         self._last_claim_s = 0.0
@@ -133,37 +151,39 @@ class Tail:
 
     def read(self, stream: str, start: int, limit: int, wait_s: float) -> Sequence[Record]:
         """Return records as `EventLog.read`; nothing only when the brokers said that there was nothing."""
-        window, claim = self._windows[stream], _Claim(start)
+        window, claim = self._windows[stream], _Claim(start, time.monotonic())
         limit = min(limit, READ_COUNT_MAX)
-        with self._changed:
+        with self._lock:
             page = window.page(start, limit)
             if page:
                 return page
             window.claims.append(claim)
-            self._last_claim_s = time.monotonic()
+            self._last_claim_s = claim.begun_s
             self._run_thread()
-            self._changed.notify_all()
+            self._asked.notify_all()
         try:
             page = self._wait_page(window, claim, limit, wait_s)
             if page:
                 return page
             return self._read_to_end(stream, claim, limit)
         finally:
-            with self._changed:
+            with self._lock:
                 window.claims.remove(claim)
 
     def close(self) -> None:
         """End the thread and its client; readers that wait get LogUnavailable."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._asked.notify_all()
+            for window in self._windows.values():
+                window.changed.notify_all()
             thread = self._thread
         if thread is not None:
             thread.join(CLOSE_WAIT_S)
 
     def _wait_page(self, window: _Window, claim: _Claim, limit: int, wait_s: float) -> Sequence[Record]:
         deadline = time.monotonic() + wait_s
-        with self._changed:
+        with self._lock:
             while True:
                 if self._closed:
                     raise LogUnavailable("This log was closed: open it again.")
@@ -175,11 +195,11 @@ class Tail:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     return ()
-                self._changed.wait(left_s)
+                window.changed.wait(left_s)
 
     def _read_to_end(self, stream: str, claim: _Claim, limit: int) -> Sequence[Record]:
         """Settle a read that got nothing in its time: is there nothing, or did nothing get here yet?"""
-        window, end = self._windows[stream], self._end(stream)
+        window, end = self._windows[stream], self._end_since(stream, claim.begun_s)
         if claim.start > end:
             raise LogRegressed(
                 f"{stream} ends at {end} and {claim.start} was to be read: records were deleted or the topic was made anew; "
@@ -188,7 +208,7 @@ class Tail:
         deadline = time.monotonic() + READ_WAIT_S
         while claim.start < end:
             page = self._wait_page(window, claim, limit, POLL_WAIT_S)
-            with self._changed:
+            with self._lock:
                 only_holes = window.covers(claim.start) and window.next >= end
             if page or only_holes:
                 return page
@@ -214,9 +234,9 @@ class Tail:
         self._let_go()
 
     def _await_readers(self) -> None:
-        with self._changed:
+        with self._lock:
             while not self._closed and not self._wanted() and time.monotonic() > self._last_claim_s + QUIET_S:
-                self._changed.wait(QUIET_S)
+                self._asked.wait(QUIET_S)
 
     def _wanted(self) -> bool:
         return any(window.claims for window in self._windows.values())
@@ -227,7 +247,7 @@ class Tail:
             self._consumer = connect_consumer(self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS)
             assign_all(self._consumer, self._topics.values())
         consumer = self._consumer
-        with self._changed:
+        with self._lock:
             for partition, stream in self._streams.items():
                 window = self._windows[stream]
                 claim = window.next_claim()
@@ -247,53 +267,44 @@ class Tail:
         else:
             self._take(found)
 
-    def _take(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    def _take(self, found: Mapping[TopicPartition, Sequence[Record]]) -> None:
         # The compacted stream's position also passes what compaction took away.
         compacted = TopicPartition(self._topics[SCHEMAS], 0)
         passed = self._consumer.position(compacted) if self._windows[SCHEMAS].first >= 0 else None
-        with self._changed:
-            for partition, raws in found.items():
+        with self._lock:
+            for partition, records in found.items():
                 stream = self._streams[partition]
                 window = self._windows[stream]
-                records = [to_record(raw) for raw in raws]
                 if stream != SCHEMAS and [record.position for record in records] != list(
                     range(window.next, window.next + len(records))
                 ):
                     self._end_window(window, LogRegressed(f"{stream} has a hole after {window.next}: stop and call a person."))
                     continue
                 window.extend(records)
-            if passed is not None:
-                self._windows[SCHEMAS].next = max(self._windows[SCHEMAS].next, passed)
-            if found or passed is not None:
-                self._changed.notify_all()
+            if passed is not None and passed > self._windows[SCHEMAS].next:
+                self._windows[SCHEMAS].next = passed
+                self._windows[SCHEMAS].changed.notify_all()
 
     def _regress(self, partitions: Mapping[TopicPartition, object], error: kafka_errors.KafkaError) -> None:
         """Tell the readers of these streams that their place is gone; other streams go on."""
-        with self._changed:
+        with self._lock:
             for partition in partitions:
                 failure = translate(error, f"read {self._streams[partition]}", self._bootstrap)
                 failure.__cause__ = error
                 self._end_window(self._windows[self._streams[partition]], failure)
-            self._changed.notify_all()
 
     def _end_window(self, window: _Window, failure: LogError) -> None:
-        for claim in window.claims:
-            if claim is window.claim or claim.start == window.next:
-                claim.failure = failure
-        window.move(-1, None)
-        self._changed.notify_all()
+        """Tell the readers that the window serves; others may look for their place yet."""
+        window.end(failure, [claim for claim in window.claims if claim is window.claim or claim.start == window.next])
 
     def _fail(self, error: LogError) -> None:
         """Tell every reader that waits, and begin anew with another client after a pause."""
         self._let_go()
-        with self._changed:
+        with self._lock:
             for window in self._windows.values():
-                for claim in window.claims:
-                    claim.failure = error
-                window.move(-1, None)
-            self._changed.notify_all()
+                window.end(error, window.claims)
             if not self._closed:
-                self._changed.wait(MEND_PAUSE_S)
+                self._asked.wait(MEND_PAUSE_S)
 
     def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None

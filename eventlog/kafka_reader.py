@@ -163,8 +163,12 @@ class EndReader:
         with self._turn:
             if self._asked_s < since_s:
                 asked_s = time.monotonic()
-                self._ends = self._ask(self._partitions)
-                self._asked_s = asked_s
+                try:
+                    self._ends, self._asked_s = self._ask(self._partitions), asked_s
+                except KeyError:
+                    # kafka-python asks nobody about a topic whose leader it does not know, unless there is only this one to ask
+                    # about: then it finds out.
+                    return self._ask([stream])[self._partitions[stream]]
             return self._ends[self._partitions[stream]]
 
     def _ask(self, streams: Iterable[str]) -> Mapping[TopicPartition, int]:

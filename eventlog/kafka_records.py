@@ -68,6 +68,8 @@ def unpacked(batch: Any, first: int) -> list[Record]:
     try:
         for _ in range(batch.records_count):
             size, at = _number(body, at)
+            if size < 0:
+                raise ValueError(f"it has a size of {size}")
             stop = at + size
             later_ms, place = _number(body, at + 1)  # past the attributes, of which there are none
             delta, place = _number(body, place)
@@ -91,6 +93,8 @@ def _record(body: bytes, at: int, stop: int, *, position: int, at_ms: int) -> Re
     key, at = _bytes(body, at)
     value, at = _bytes(body, at)
     count, at = _number(body, at)
+    if count < 0:
+        raise ValueError(f"it has {count} headers")
     headers = []
     for _ in range(count):
         # Most lengths are one byte: read in place, thirteen headers take 6 us instead of 11.

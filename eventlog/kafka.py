@@ -7,6 +7,7 @@ always given: there is no consumer group and no committed offset. The parts: `ka
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from eventlog.admission import refuse_unfit_batch, refuse_unfit_fetch, refuse_unfit_read, refuse_unknown_stream
@@ -28,12 +29,13 @@ class KafkaLog:
         """Use `open`, which also checks the topics."""
         self.topics: Final = {stream: topic_prefix + stream for stream in ALL_STREAMS}
         topics = self.topics
-        self._writers: Final = {
-            stream: StreamWriter(bootstrap, topic, delivery_wait_s=delivery_wait_s) for stream, topic in topics.items()
-        }
         self._ends: Final = EndReader(bootstrap, topics)
         self._positions: Final = PositionReader(bootstrap, topics)
         self._tail: Final = Tail(bootstrap, topics, self._ends.end_since)
+        self._writers: Final = {
+            stream: StreamWriter(bootstrap, topic, told=partial(self._tail.take_written, stream), delivery_wait_s=delivery_wait_s)
+            for stream, topic in topics.items()
+        }
         self._closed: Final = threading.Event()
 
     @classmethod

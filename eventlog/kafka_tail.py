@@ -2,6 +2,11 @@
 
 Each stream has a window: a run of records without holes, kept in memory, that the client extends at its far end. A read is
 served from the window; a read elsewhere moves the window there. Readers of one stream at different places take turns.
+
+What this process writes itself comes with its acknowledgement: where it stands right behind the window's end, the window is
+extended by it (`take_written`), and the brokers are not asked for that stream while such writes follow each other. A record that
+was acknowledged is in every copy that is in sync, as one that was fetched is. Where a stranger's record stands between, positions
+tell, and the stream is fetched from the window's end on as ever.
 """
 
 import threading
@@ -15,8 +20,8 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
 from eventlog.kafka_link import READ_WAIT_S, assign_all, connect_consumer, translate
-from eventlog.port import READ_COUNT_MAX, LogError, LogRegressed, LogUnavailable
-from schemas.streams import SCHEMAS, Record
+from eventlog.port import READ_COUNT_MAX, Appended, LogError, LogRegressed, LogUnavailable
+from schemas.streams import SCHEMAS, Entry, Record
 
 WINDOW_COUNT_MAX: Final = 2 * READ_COUNT_MAX
 """Most records of a window: one page is read while the next one comes."""
@@ -45,6 +50,12 @@ QUIET_S: Final = 5.0
 MEND_PAUSE_S: Final = 1.0
 """Pause before a client that failed is replaced."""
 
+OWN_S: Final = 0.1
+"""How long after a write of ours its stream is not fetched: a stranger's record waits that much and IDLE_WAIT_MS at most."""
+
+SHARED_S: Final = 5.0
+"""How long a stream is fetched without such pauses after a stranger's record stood between ours: others are at work there."""
+
 CLOSE_WAIT_S: Final = 10.0
 """Longest wait for the thread to end."""
 
@@ -62,6 +73,7 @@ class _Claim:
 class _Window:
     """Records of one stream from `first` up to but without `next`; `first` is -1 before the first seek.
 
+    `fetched` is where the client goes on; it lags behind `next` by what was written here. Until `own_until_s` nothing is fetched.
     `changed` wakes this stream's readers alone: where all waited for one condition, each record woke the followers of all
     streams, which took 1.4 switches of threads a message of a drain.
     """
@@ -75,6 +87,9 @@ class _Window:
     claims: list[_Claim] = field(default_factory=list)
     claim: _Claim | None = None
     moved_s: float = 0.0
+    fetched: int = -1
+    own_until_s: float = float("-inf")
+    shared_until_s: float = float("-inf")
 
     def page(self, start: int, limit: int) -> Sequence[Record]:
         """Return up to `limit` records from `start` on, as far as they are here."""
@@ -92,7 +107,8 @@ class _Window:
 
     def move(self, start: int, claim: _Claim | None) -> None:
         """Forget everything and begin again at `start`."""
-        self.first = self.next = self.read_to = start
+        self.first = self.next = self.read_to = self.fetched = start
+        self.own_until_s = float("-inf")
         self.records, self.size = [], 0
         self.claim, self.moved_s = claim, time.monotonic()
 
@@ -102,6 +118,28 @@ class _Window:
         self.size += sum(len(record.value) for record in records)
         self.next = records[-1].position + 1
         self.changed.notify_all()
+
+    def take_fetched(self, records: Sequence[Record]) -> bool:
+        """Add what was fetched, but for what was written here meanwhile; False if a record is missing."""
+        self.fetched = records[-1].position + 1
+        fresh = [record for record in records if record.position >= self.next]
+        if [record.position for record in fresh] != list(range(self.next, self.next + len(fresh))):
+            return False
+        if fresh:
+            self.extend(fresh)
+        return True
+
+    def take_written(self, entries: Sequence[Entry], appended: Appended) -> None:
+        """Add what this process wrote, if nothing is missing between; otherwise somebody else writes here, too."""
+        now_s = time.monotonic()
+        if self.next < appended[0]:
+            self.own_until_s, self.shared_until_s = float("-inf"), now_s + SHARED_S
+            return
+        if appended[0] == self.next and appended[-1] == self.next + len(appended) - 1 and not self.is_full():
+            stamped = zip(entries, appended, appended.at_ms, strict=True)
+            self.extend([Record(position, at_ms, entry.value, entry.headers, entry.key) for entry, position, at_ms in stamped])
+        if appended[-1] < self.next and now_s > self.shared_until_s:
+            self.own_until_s = now_s + OWN_S
 
     def end(self, failure: LogError, claims: Iterable[_Claim]) -> None:
         """Tell these readers that they wait in vain, and forget everything."""
@@ -169,6 +207,13 @@ class Tail:
         finally:
             with self._lock:
                 window.claims.remove(claim)
+
+    def take_written(self, stream: str, entries: Sequence[Entry], appended: Appended) -> None:
+        """Show what this process has just appended to whoever follows the stream here."""
+        window = self._windows[stream]
+        with self._lock:
+            if window.first >= 0 and stream != SCHEMAS:
+                window.take_written(entries, appended)
 
     def close(self) -> None:
         """End the thread and its client; readers that wait get LogUnavailable."""
@@ -248,16 +293,20 @@ class Tail:
             assign_all(self._consumer, self._topics.values())
         consumer = self._consumer
         with self._lock:
+            now_s = time.monotonic()
             for partition, stream in self._streams.items():
                 window = self._windows[stream]
                 claim = window.next_claim()
                 if claim is not None:
                     window.move(claim.start, claim)
                     consumer.seek(partition, claim.start)
-                if window.first < 0 or window.is_full():
+                if window.first < 0 or window.is_full() or now_s < window.own_until_s:
                     consumer.pause(partition)
-                else:
-                    consumer.resume(partition)
+                    continue
+                if window.fetched < window.next and stream != SCHEMAS:
+                    consumer.seek(partition, window.next)
+                    window.fetched = window.next
+                consumer.resume(partition)
         try:
             found = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=POLL_COUNT_MAX)
         except kafka_errors.OffsetOutOfRangeError as error:
@@ -275,12 +324,10 @@ class Tail:
             for partition, records in found.items():
                 stream = self._streams[partition]
                 window = self._windows[stream]
-                if stream != SCHEMAS and [record.position for record in records] != list(
-                    range(window.next, window.next + len(records))
-                ):
+                if stream == SCHEMAS:
+                    window.extend(records)
+                elif not window.take_fetched(records):
                     self._end_window(window, LogRegressed(f"{stream} has a hole after {window.next}: stop and call a person."))
-                    continue
-                window.extend(records)
             if passed is not None and passed > self._windows[SCHEMAS].next:
                 self._windows[SCHEMAS].next = passed
                 self._windows[SCHEMAS].changed.notify_all()

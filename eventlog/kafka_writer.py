@@ -11,7 +11,7 @@ What cannot be taken back: a request already on the wire may still be applied la
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,10 +50,18 @@ class _Ticket:
 class StreamWriter:
     """The writing end of one topic. Appends of several threads that wait together share Kafka batches."""
 
-    def __init__(self, bootstrap: str, topic: str, *, delivery_wait_s: float = DELIVERY_WAIT_S) -> None:
-        """Connect nothing yet: the first append does."""
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        told: Callable[[Sequence[Entry], Appended], None],
+        delivery_wait_s: float = DELIVERY_WAIT_S,
+    ) -> None:
+        """Connect nothing yet: the first append does. `told` hears of all that was acknowledged, in order."""
         self._bootstrap: Final = bootstrap
         self._topic: Final = topic
+        self._told: Final = told
         self._delivery_wait_s: Final = delivery_wait_s
         self._turn: Final = threading.Lock()
         self._waiting: Final[deque[_Ticket]] = deque()  # as long as there are threads that append: each waits for its own
@@ -116,7 +124,10 @@ class StreamWriter:
                 failure.__cause__ = error
         finally:
             if len(written) == len(entries):
-                _hand_out(group, written)
+                # The topics are LogAppendTime (`kafka_topics` refuses others), so this timestamp is the broker's.
+                appended = Appended([each.offset for each in written], [each.timestamp for each in written])
+                _hand_out(group, appended)
+                self._told(entries, appended)
             else:
                 self._retire()
                 self._turn_back(group, failure)
@@ -200,13 +211,12 @@ def entry_bytes(entry: Entry) -> int:
     return len(entry.value) + beside + FRAMING_BYTES * (1 + len(entry.headers))
 
 
-def _hand_out(group: Sequence[_Ticket], written: Sequence[Any]) -> None:
+def _hand_out(group: Sequence[_Ticket], appended: Appended) -> None:
     taken = 0
     for ticket in group:
-        mine = written[taken : taken + len(ticket.entries)]
-        # The topics are LogAppendTime (`kafka_topics` refuses others), so this timestamp is the broker's.
-        ticket.outcome = Appended([each.offset for each in mine], [each.timestamp for each in mine])
-        taken += len(mine)
+        stop = taken + len(ticket.entries)
+        ticket.outcome = Appended(appended[taken:stop], appended.at_ms[taken:stop])
+        taken = stop
 
 
 def _again(failure: LogError) -> LogError:

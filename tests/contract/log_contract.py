@@ -224,6 +224,41 @@ class LogContract(ABC):
             assert [b"a"] == values(page.result())
         assert time.monotonic() - started < WAKE_WAIT_S / 2
 
+    def test_who_follows_reads_own_and_others_writes_as_everybody_does(self, open_log: OpenLog) -> None:
+        """What a process has just written itself is shown to it at its place among others' records, not before (I1e)."""
+        mine, theirs = open_log(), open_log()
+        followed: list[Record] = []
+
+        def follow() -> None:
+            while len(followed) < 240:
+                page = mine.read(HIGHWAY, len(followed), 7, WAKE_WAIT_S)
+                assert page, f"nothing more came after {len(followed)} records"
+                followed.extend(page)
+
+        def write(log: EventLog, name: str) -> None:
+            for number in range(40):
+                headers = (("ce_id", name.encode()), ("n", b"%d" % number))
+                log.append(HIGHWAY, [Entry(f"{name} {number} {part}".encode(), headers) for part in range(3)])
+                time.sleep(0.02 if name == "theirs" and number > 20 else 0)
+
+        with ThreadPoolExecutor(3) as pool:
+            under_way = [pool.submit(follow), pool.submit(write, mine, "mine"), pool.submit(write, theirs, "theirs")]
+            for each in under_way:
+                each.result()
+        assert read_all(open_log(), HIGHWAY) == followed
+
+    def test_a_strangers_record_comes_soon_between_own_writes_and_after_them(self, open_log: OpenLog) -> None:
+        """Who writes much himself is not deaf to others: an outage's notice among them."""
+        mine, theirs = open_log(), open_log()
+        for number in range(20):
+            mine.append(HIGHWAY, entries(b"mine"))
+            assert [b"mine"] == values(mine.read(HIGHWAY, number, 10, WAKE_WAIT_S))
+        for number in (20, 21):
+            theirs.append(HIGHWAY, entries(b"theirs"))
+            started = time.monotonic()
+            assert [b"theirs"] == values(mine.read(HIGHWAY, number, 10, WAKE_WAIT_S))
+            assert time.monotonic() - started < WAKE_WAIT_S / 2
+
     def test_a_read_beyond_the_end_says_that_the_log_regressed(self, log: EventLog) -> None:
         """A log that is shorter than what was read from it stops everybody (I1f)."""
         log.append(HIGHWAY, entries(b"a"))

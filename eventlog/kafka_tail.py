@@ -138,8 +138,14 @@ class _Window:
         if appended[0] == self.next and appended[-1] == self.next + len(appended) - 1 and not self.is_full():
             stamped = zip(entries, appended, appended.at_ms, strict=True)
             self.extend([Record(position, at_ms, entry.value, entry.headers, entry.key) for entry, position, at_ms in stamped])
-        if appended[-1] < self.next and now_s > self.shared_until_s:
+        if now_s > self.shared_until_s and self._holds(appended[-1], appended.at_ms[-1], entries[-1]):
             self.own_until_s = now_s + OWN_S
+
+    def _holds(self, position: int, at_ms: int, entry: Entry) -> bool:
+        """Tell whether the record at the position here is that one: in a topic made anew it is not, and fetching tells."""
+        index = bisect_left(self.records, position, key=lambda record: record.position)
+        found = self.records[index : index + 1]
+        return [(position, at_ms, entry.value)] == [(record.position, record.at_ms, record.value) for record in found]
 
     def end(self, failure: LogError, claims: Iterable[_Claim]) -> None:
         """Tell these readers that they wait in vain, and forget everything."""

@@ -1,5 +1,6 @@
 """The Kafka engine starts only on topics that lose nothing, and says what to mend; the library's errors all have a meaning."""
 
+import contextlib
 import importlib
 import pkgutil
 import time
@@ -13,7 +14,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from eventlog.kafka import KafkaLog
 from eventlog.kafka_link import CONNECT_WAIT_S, connect_admin, translate
 from eventlog.kafka_topics import TopicState, find_fault, topic_settings
-from eventlog.port import LogRegressed, LogUnavailable, LogUnfit
+from eventlog.port import LogError, LogRegressed, LogUnavailable, LogUnfit
 from schemas.streams import ALL_STREAMS, DESK, SCHEMAS, Entry
 from tests.e2e.town import typed
 from tests.kafka_cluster import free_ports
@@ -193,6 +194,21 @@ class TestOnARealBroker:
                 log.read(DESK, 2, 10, 1.0)
             with pytest.raises(LogRegressed):
                 log.fetch(DESK, [1])
+
+    def test_own_writes_hide_no_regress(self, open_log: OpenKafka, topic_prefix: str, kafka_one: str) -> None:
+        """What a process writes is shown to it unasked; that it stands below what was read before still halts it (I1f)."""
+        first = open_log()
+        first.append(DESK, [Entry(b"%d" % number) for number in range(9)])
+        assert 9 == len(first.read(DESK, 0, 10, 20.0))
+        delete_topics(kafka_one, topic_prefix)
+        open_log()
+        written = 0
+        while written < 3:
+            with contextlib.suppress(LogError):  # the writer's client may still mean the topic that is gone
+                first.append(DESK, [Entry(b"anew")])
+                written += 1
+        with pytest.raises(LogRegressed):
+            first.read(DESK, 9, 10, 5.0)
 
     def test_records_deleted_by_an_administrator_are_a_regress(self, open_log: OpenKafka, kafka_one: str) -> None:
         """A reader at a deleted position must neither skip ahead nor wait for ever (I1f)."""

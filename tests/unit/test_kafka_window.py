@@ -11,7 +11,9 @@ NEVER_S = float("-inf")
 
 def window(count: int) -> _Window:
     """A window that holds so many records from position 0 on."""
-    made = _Window(threading.Condition())
+    changed = threading.Condition()
+    changed.acquire()  # as every caller of a window does
+    made = _Window(changed)
     made.move(0, None)
     made.take_fetched([Record(position, 1_000 + position, b"%d" % position) for position in range(count)])
     return made

@@ -179,9 +179,9 @@ class _Drained(NamedTuple):
                 continue
             looked.add(doc)
             ahead_of = {behind.position: each for each, behind in pairwise(doc.queue)}
-            for each in doc.watchers or ():
+            for each in _waiting_for(doc):
                 before = ahead_of.get(each.position) or (each.blocker.message if each.blocker is not None else None)
-                if each.watching is doc and before is not None and in_drain(channel, each) and each.channel == channel.name:
+                if before is not None and in_drain(channel, each) and each.channel == channel.name:
                     after.setdefault(before.position, []).append(each)
                     docs.append(each.doc)
             if len(looked) > look_count_max:
@@ -218,6 +218,12 @@ class _Drained(NamedTuple):
             for next_one in self.after.get(sent.position, ()):
                 heappush(later, (now_ms + speed.verdict_ms(sent.position), next_one.position, next_one))
         return now_ms / 1_000
+
+
+def _waiting_for(doc: Document) -> Iterator[Message]:
+    """What watches the document, and what waits in its queue."""
+    yield from (each for each in doc.watchers or () if each.watching is doc)
+    yield from (each for each in doc.queue if each.blocker is not None and each.blocker.kind == "queue")
 
 
 def _flying(state: LaneState) -> Iterator[Message]:

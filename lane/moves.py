@@ -112,7 +112,7 @@ def enter(state: LaneState, message: Message) -> None:
 
 
 def touch(state: LaneState, doc: Document) -> None:
-    """Look again at what waited for this document."""
+    """Look again at what waited for this document: what watches it, and the front of its own queue."""
     waiting, doc.watchers = doc.watchers, None
     for message in waiting or ():
         if message.watching is doc:
@@ -159,6 +159,9 @@ def refresh(state: LaneState, message: Message) -> None:
 
     Its own times are judged by the fact's own clock, as an intent's are: by the running maximum one writer whose clock was ahead
     would call it ready, and every intent would be void until the others' clocks have come so far.
+
+    What waits in its own document's queue watches nothing, and what goes before it is not kept: its turn comes at the front,
+    where `touch` looks. Watching, all 1,200 messages of a document were judged anew at each of its captures: 46 s instead of 24.
     """
     if message.state != "held":
         return
@@ -172,7 +175,7 @@ def refresh(state: LaneState, message: Message) -> None:
             message.watching = None
         push_ready(state, message)
         return
-    message.blocker = found
+    message.blocker = found if found.kind != "queue" else found._replace(message=None)
     set_unblocked(state, message, False)
     if found.kind == "second":
         park(state, message, found)
@@ -182,7 +185,9 @@ def refresh(state: LaneState, message: Message) -> None:
         chain = " -> ".join(each.told_to(message) for each in cycle)
         park(state, message, found._replace(rule="R24"), remark=f"a cycle, each waits for the next: {chain}")
         return
-    if message.watching is not found.topic:
+    if found.kind == "queue":
+        message.watching = None
+    elif message.watching is not found.topic:
         topic = found.topic
         if topic.watchers is None:
             topic.watchers = []
@@ -280,9 +285,15 @@ def _cycle(state: LaneState, message: Message) -> list[Message]:
 
     What the others wait for is remembered and may be out of date, so a cycle found is walked again, each judged anew.
     """
-    if not _chain_to_itself(message, lambda each: each.blocker):
+    if not _chain_to_itself(message, lambda each: _remembered(state, each)):
         return []
     return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.at_ms))
+
+
+def _remembered(state: LaneState, message: Message) -> Blocker | None:
+    """What a message waits for as far as it is known; in its own queue, what goes before it now."""
+    known = message.blocker
+    return blocker(state, message, at_ms=state.at_ms) if known is not None and known.kind == "queue" else known
 
 
 def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[Message]:

@@ -280,6 +280,32 @@ def test_r23_what_settled_and_is_rejected_holds_its_successors_again() -> None:
     assert ["E1"] == rules(story.intend("T"))
 
 
+def test_r13_what_waits_in_a_documents_queue_is_judged_when_its_turn_comes_and_not_before() -> None:
+    """R13: a document of 1,000 messages costs each of its captures one look, not 1,000."""
+    story = Story()
+    story.cargo("A1")
+    for number in range(2, 6):
+        story.cargo("A1", key=f"A1 {number}", function="change")
+    doc = story["A1"].doc
+    assert not doc.watchers
+    for number in range(2, 6):
+        story.done("A1" if number == 2 else f"A1 {number - 1}")
+        assert [f"A1 {number}"] == [message.key for message in doc.queue if message.unblocked]
+        assert not doc.watchers
+
+
+def test_r24_a_cycle_through_a_documents_queue_is_found() -> None:
+    """R24: what goes before a message in its own queue is a link of the chain too, though it is not kept."""
+    story = Story()
+    story.house_bill("H", primary="A1", previous="P")
+    story.house_bill("P", primary="A1", key="P cancel", function="cancel")
+    story.house_bill("P", primary="A1")
+    assert ("E9", "R13", "R22") == (story.waits("H"), story.waits("P"), story.waits("P cancel"))
+    story.wait(600).grace_elapsed("P cancel")
+    assert ("parked", "R24") == (story.is_("P cancel"), story["P cancel"].code)
+    story.done("P", "H")
+
+
 def test_r24_a_cycle_of_house_bills_is_parked_and_printed() -> None:
     """R24: the message that closes the cycle is parked at its receipt; the others go on."""
     story = Story()

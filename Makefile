@@ -5,12 +5,18 @@ BIN := $(VENV)/bin
 SEEDS ?= 20000
 CHARTS ?= benchmarks/out
 
-.PHONY: demo test bench takeovers lint lock clean
+.PHONY: demo native test bench takeovers lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tidegate demo
 
-test: $(VENV)/.ready-dev lint
+# The fold, the facts, the workers and the gateway's client, compiled; found by the hash of the sources.
+native: $(VENV)/.ready-dev
+	$(BIN)/python -m schemas.native_build
+
+# First plain, as a machine without a compiler runs it and as bugs can be planted in it; then all tests on the twin.
+test: $(VENV)/.ready-dev lint native
+	TIDEGATE_PLAIN=1 $(BIN)/pytest -q tests/unit tests/property tests/simulation
 	$(BIN)/pytest
 
 lint: $(VENV)/.ready-dev
@@ -20,7 +26,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/lint-imports
 
 # Small sizes, some five minutes in all; `make bench CHARTS=docs/charts` keeps the charts. Kafka comes last: it needs Java and Maven.
-bench: $(VENV)/.ready-dev
+bench: $(VENV)/.ready-dev native
 	$(BIN)/python -m benchmarks.intake --engine sqlite --rounds 3 --messages 10000 --chart $(CHARTS)/intake-sqlite.svg
 	$(BIN)/python -m benchmarks.drain --engine sqlite --rounds 3 --messages 4000 --chart $(CHARTS)/drain-sqlite.svg
 	$(BIN)/python -m benchmarks.keys --engine sqlite --rounds 1 --chart $(CHARTS)/keys-sqlite.svg
@@ -31,7 +37,7 @@ bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.drain --engine kafka --rounds 3 --messages 4000 --chart $(CHARTS)/drain-kafka.svg
 
 # Twenty minutes; the test run takes a few of each kind.
-takeovers: $(VENV)/.ready-dev
+takeovers: $(VENV)/.ready-dev native
 	$(BIN)/python -m tests.fault.takeovers --engine sqlite
 	$(BIN)/python -m tests.fault.takeovers --engine kafka
 

@@ -190,7 +190,7 @@ def _check_string(item: Mapping[str, object], name: str, chars_max: int | None) 
         raise ValueError(f"An answer's `{name}` must be a string, not {value!r:.80}.")
     if chars_max is not None and len(value) > chars_max:
         raise ValueError(f"An answer's `{name}` is {len(value)} characters long; at most {chars_max} are read.")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+    if not value.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         raise ValueError(f"An answer's `{name}` holds half a character (a lone surrogate), which no store can keep.")
 
 

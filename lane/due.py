@@ -44,8 +44,13 @@ def questions(state: LaneState, *, at_ms: int, not_now: Collection[int] = ()) ->
     asked them and waits. Both are left out before the count, or the first ones would keep all others from being asked about.
     """
     shut = _shut(state, at_ms)
-    due = (each for each in _questions(state, at_ms) if each.channel not in shut and each.position not in not_now)
-    return list(islice(due, QUESTIONS_COUNT_MAX))
+    due: list[Message] = []
+    for each in _questions(state, at_ms):
+        if len(due) == QUESTIONS_COUNT_MAX:
+            break
+        if each.channel not in shut and each.position not in not_now:
+            due.append(each)
+    return due
 
 
 def _shut(state: LaneState, at_ms: int) -> set[str]:
@@ -54,7 +59,9 @@ def _shut(state: LaneState, at_ms: int) -> set[str]:
 
 
 def _questions(state: LaneState, at_ms: int) -> Iterator[Message]:
-    yield from (message for message in state.unsure.values() if not message.needs_person)
+    for message in state.unsure.values():
+        if not message.needs_person:
+            yield message
     for channel in state.channels.values():
         canary = channel.canary
         waits = canary is not None and canary.state == "transmitted" and canary.answered_ms is None

@@ -3,7 +3,6 @@
 from typing import Final, TypeAlias
 
 from lane.gate import hold, holding
-from lane.message import NO_MORE
 from lane.moves import in_drain, move, park, refresh, touch
 from lane.order import ARRIVALS, blocker, missing
 from lane.state import Blocker, Channel, Finding, Grants, LaneState, Lease, Message
@@ -152,8 +151,8 @@ def _refusal_by_turn(state: LaneState, message: Message, *, at_ms: int) -> Findi
     found = blocker(state, message, at_ms=at_ms)
     if found is not None:
         return _no(found.rule, found.sentence, message)
-    more = message.more
-    if more is not NO_MORE and more.not_after_ms is not None and at_ms > more.not_after_ms:
+    not_after_ms = message.not_after_ms
+    if not_after_ms is not None and at_ms > not_after_ms:
         return _no(STALE, "stale: its not_after has passed; withdraw it or publish it anew", message)
     return None
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 from lane.late import successors
 from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
 from lane.order import EDGELESS, would_be_on_file
-from lane.record import Form, differs, record_of
+from lane.record import differs, record_of
 from lane.state import ASIDE, Blocker, Document, Finding, LaneState, Message, Verdict, document_kind
 from schemas.facts import MessageReceived, MessageRefused
 
@@ -103,9 +103,9 @@ def _record(fact: MessageReceived) -> bytes:
 
 
 def _message(state: LaneState, position: int, fact: MessageReceived) -> Message:
-    form = Form(fact.tenant, fact.kind, fact.function, fact.channel, fact.inland)
+    form = state.form((fact.tenant, fact.kind, fact.function, fact.channel, fact.inland))
     doc = state.document(document_kind(fact.kind), fact.document)
-    message = Message(position=position, key=fact.key, form=state.forms.setdefault(form, form), doc=doc, record=_record(fact))
+    message = Message(position=position, key=fact.key, form=form, doc=doc, record=_record(fact))
     if fact.kind == "house_bill":
         doc.house_bill = True
     message.listed, message.related = _named_documents(state, fact)

@@ -8,7 +8,6 @@ from heapq import heappush
 from typing import Final
 
 from lane import pace
-from lane.message import NO_MORE
 from lane.order import ARRIVALS, blocker, earliest_ms, front
 from lane.state import ASIDE, FINISHED, PENDING, Blocker, Channel, Document, LaneState, Message, State
 
@@ -27,7 +26,7 @@ CYCLE_COUNT_MAX: Final = 1_000
 
 def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: str = "", code: str = "") -> None:
     """Bring a message into another state and keep every count and index of the lane true. Whoever calls it touches then."""
-    was, more = message.state, message.more
+    was = message.state
     if was == "held":
         _leave_held(state, message)
     elif (index := _index(state, was)) is not None:
@@ -35,7 +34,7 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
     drain = state.channel(message.form.channel).drain
     if drain is not None and to in ("transmitted", "captured", "rejected"):
         pace.heard_of(drain, at_ms - message.since_ms, was=was, to=to)
-    if more is not NO_MORE or remark or code:
+    if message.more is not None or remark or code:
         _remark(state, message, remark, code)
     counts = state.counts
     counts[was] -= 1
@@ -161,7 +160,8 @@ def refresh(state: LaneState, message: Message) -> None:
     would call it ready, and every intent would be void until the others' clocks have come so far.
 
     What waits in its own document's queue watches nothing, and what goes before it is not kept: its turn comes at the front,
-    where `touch` looks. Watching, all 1,200 messages of a document were judged anew at each of its captures: 46 s instead of 24.
+    where `touch` looks. Watching, all 1,200 messages of a document were judged anew at each of its captures: a drain took 42 s
+    instead of 22.
     """
     if message.state != "held":
         return
@@ -175,7 +175,8 @@ def refresh(state: LaneState, message: Message) -> None:
             message.watching = None
         push_ready(state, message)
         return
-    message.blocker = found if found.kind != "queue" else found._replace(message=None)
+    ahead = found.kind == "queue" and found.message is not None and found.message.place < message.place
+    message.blocker = found._replace(message=None) if ahead else found
     set_unblocked(state, message, False)
     if found.kind == "second":
         park(state, message, found)

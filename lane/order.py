@@ -7,7 +7,7 @@ again only when that thing's document changes, so a long list of predecessors co
 from collections.abc import Iterator
 from typing import Final
 
-from lane.message import NO_MORE
+from lane.more import More
 from lane.policy import SLOWS
 from lane.state import Blocker, Document, LaneState, Message
 from schemas.facts import Scope
@@ -28,7 +28,7 @@ def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None
     stand in an original's way then.
     """
     doc = message.doc
-    if message.more is NO_MORE and doc.raw_queue is message and message.form.function == "original":
+    if message.more is None and doc.raw_queue is message and message.form.function == "original":
         if doc.on_file:
             return Blocker("R14", "second", doc)
         return None if message.form.kind in EDGELESS else next(_edge_blockers(state, message), None)
@@ -62,7 +62,7 @@ def wanted(state: LaneState, message: Message) -> bool:
 def earliest_ms(message: Message) -> int:
     """Before this it may not go: its own not_before; an arrival never before the goods are there (contravention C274)."""
     more = message.more
-    if more is NO_MORE:
+    if not isinstance(more, More):
         return 0
     happened_ms = more.occurred_ms if message.form.kind in ARRIVALS else None
     return max(more.not_before_ms or 0, happened_ms or 0)

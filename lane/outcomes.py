@@ -8,7 +8,6 @@ from typing import Final, Literal, TypeAlias
 
 from lane.gate import outbound_bad, prove, suspect, trust
 from lane.grants import heard
-from lane.message import NO_MORE
 from lane.moves import ask_person, disturb, let_go, move, refresh, touch
 from lane.order import wanted
 from lane.state import FINISHED, NEVER, Document, Finding, LaneState, Message, State
@@ -56,8 +55,7 @@ def conclude(state: LaneState, position: int, fact: SendsConcluded) -> tuple[Fin
     findings = []
     for outcome in fact.outcomes:
         message = state.messages.get(outcome.message)
-        more = NO_MORE if message is None else message.more
-        if message is None or message.grant != outcome.grant or more.epoch != fact.epoch or not more.open:
+        if message is None or message.grant != outcome.grant or message.epoch != fact.epoch or not message.open:
             findings.append(Finding("R41", "the grant has an outcome already", outcome.message, void=True))
             continue
         message.grown().open = False

@@ -67,7 +67,8 @@ class Ready:
         for tenant, line in self.lines.items():
             if tenant not in tenants:
                 yield from line.calm
-                yield from (message for _, message in line.urgent)
+                for _, message in line.urgent:
+                    yield message
 
     def push(self, message: Message) -> None:
         """Put a message in its turn. Whoever calls it sees to it that it does not stand there already."""

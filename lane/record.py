@@ -5,20 +5,25 @@ And what many messages have in common, kept once.
 
 from hashlib import sha256
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias, final
 
 _RECORD: Final = Struct("<QQQ32s16s")
 _HEX_CHARS: Final = 64
 
 
-class Form(NamedTuple):
-    """What many messages share."""
+Row: TypeAlias = tuple[str, str, str, str, bool]
+"""Tenant, kind, function, channel, and whether it moves inland."""
 
-    tenant: str
-    kind: str
-    function: str
-    channel: str
-    inland: bool
+
+@final
+class Form:
+    """What many messages share, one object for all of them (`LaneState.form`)."""
+
+    __slots__ = ("channel", "function", "inland", "kind", "row", "tenant")
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.tenant, self.kind, self.function, self.channel, self.inland = row
 
 
 def where_of(record: bytes) -> tuple[int, int, int]:

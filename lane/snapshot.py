@@ -17,8 +17,10 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from lane.columns import Packed, compile_filler, pack, pack_groups, unpack, unpack_groups
+from lane.document import FEW_COUNT_MAX, blank_documents
 from lane.edges import edges_of
-from lane.message import FEW_COUNT_MAX, NO_DOCUMENT_MORE, NO_MORE, Done, More
+from lane.message import blank_messages
+from lane.more import DONE_FIELDS, MORE_FIELDS, Done, More, blank_done, blank_more
 from lane.moves import push_ready
 from lane.policy import Policy
 from lane.ready import Ready
@@ -136,9 +138,12 @@ def _by_position(refs: Refs, row: Iterable[int]) -> dict[int, Message]:
 
 def _more(refs: Refs, column: Column) -> Any:
     """What lies beside messages: which have nothing there, and the fields of those that have, a column each."""
-    tags = bytes(0 if each is NO_MORE else 1 if type(each) is Done else 2 for each in column)
-    groups = ((Done, [each for each in column if type(each) is Done]), (More, [each for each in column if type(each) is More]))
-    return tags, [[_more_column(refs, name, rows) for name in kind.__slots__] for kind, rows in groups]
+    tags = bytes(0 if each is None else 1 if type(each) is Done else 2 for each in column)
+    groups = (
+        (DONE_FIELDS, [each for each in column if type(each) is Done]),
+        (MORE_FIELDS, [each for each in column if type(each) is More]),
+    )
+    return tags, [[_more_column(refs, name, rows) for name in slots] for slots, rows in groups]
 
 
 def _more_column(refs: Refs, name: str, rows: Column) -> Packed:
@@ -148,11 +153,13 @@ def _more_column(refs: Refs, name: str, rows: Column) -> Packed:
 
 def _more_back(refs: Refs, packed: Any, _: int) -> Iterable[Any]:
     tags, groups = packed
-    made: list[Iterator[Any]] = [repeat(NO_MORE)]
-    kinds: tuple[Any, Any] = (Done, More)
-    for tag, (kind, columns) in enumerate(zip(kinds, groups, strict=True), start=1):
-        rows = [object.__new__(kind) for _ in range(tags.count(tag))]
-        for name, column in zip(kind.__slots__, columns, strict=True):
+    made: list[Iterator[Any]] = [repeat(None)]
+    rows_of: tuple[tuple[Any, list[Any], tuple[str, ...]], ...] = (
+        (Done, blank_done(tags.count(1)), DONE_FIELDS),
+        (More, blank_more(tags.count(2)), MORE_FIELDS),
+    )
+    for (kind, rows, slots), columns in zip(rows_of, groups, strict=True):
+        for name, column in zip(slots, columns, strict=True):
             values: Iterable[Any] = unpack(column, len(rows))
             values = map([*refs.messages, None].__getitem__, values) if name in LINKS else values
             deque(map(getattr(kind, name).__set__, rows, values), maxlen=0)
@@ -178,7 +185,7 @@ def _forms(packed: Packed, count: int) -> Iterable[Form]:
     forms: dict[Any, Form] = {}
     for row in unpack(packed, count):
         found = forms.get(row)
-        yield found if found is not None else forms.setdefault(row, Form(*row))
+        yield found if found is not None else forms.setdefault(row, Form(row))
 
 
 def _namers(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
@@ -201,7 +208,7 @@ PLAIN: Final = Shape(lambda _, column: pack(column), lambda _, packed, count: un
 DOCUMENT: Final = _one(lambda refs: refs.document_at, lambda refs: refs.documents)
 MESSAGE: Final = _one(lambda refs: refs.message_at, lambda refs: refs.messages)
 DOCUMENTS: Final = _many(tuple, lambda refs: refs.document_at, lambda refs: refs.documents)
-FORMS: Final = Shape(lambda _, column: pack(list(map(tuple, column))), lambda _, packed, count: _forms(packed, count))
+FORMS: Final = Shape(lambda _, column: pack([form.row for form in column]), lambda _, packed, count: _forms(packed, count))
 MORE: Final = Shape(_more, _more_back)
 NAMERS: Final = Shape(lambda refs, column: DOCUMENTS.write(refs, [tuple(each) for each in column]), _namers)
 MESSAGES: Final = _many(tuple, lambda refs: refs.message_at, lambda refs: refs.messages)
@@ -226,7 +233,7 @@ TIMED: Final = _each(
 )
 KEYS: Final = _each(lambda *_: (), _keys)
 POLICY: Final = _each(lambda _, policy: policy.as_json(), lambda _, text: Policy.from_json(text))
-EDGES: Final = _each(lambda _, edges: list(edges), lambda _, names: names)
+EDGES: Final = _each(lambda _, edges: list(edges), lambda *_: {})
 VERDICTS: Final = _each(
     lambda _, index: {at: tuple(verdict) for at, verdict in index.items()},
     lambda _, rows: {at: Verdict(*row) for at, row in rows.items()},
@@ -295,21 +302,17 @@ def dump(state: LaneState) -> bytes:
 def load(body: bytes) -> LaneState:
     """The state that was dumped, as if its facts had been folded here. Raises ValueError and the like for other bytes."""
     (document_count, of_documents), (message_count, of_messages), of_state, of_channels = marshal.loads(body)  # noqa: S302
-    documents = [Document.__new__(Document) for _ in range(document_count)]
-    messages = [Message.__new__(Message) for _ in range(message_count)]
+    documents = blank_documents(document_count)
+    messages = blank_messages(message_count)
     refs = Refs(documents, messages, {}, {})
-    for doc in documents:
-        doc.more = NO_DOCUMENT_MORE
     _fill(refs, documents, DOCUMENT_SLOTS, of_documents)
     _fill(refs, messages, MESSAGE_SLOTS, of_messages)
-    for message in messages:
-        message.heap = None
     fields_of = {name: shape.read(refs, packed, 1) for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True)}
     state = LaneState(*fields_of.pop("mode"))  # made as any other, so that its hints are those of a fold that begins
     for name, values in fields_of.items():
         setattr(state, name, *values)
     state.edges = edges_of(state.mode)
-    state.forms = {message.form: message.form for message in messages}
+    state.forms = {message.form.row: message.form for message in messages}
     _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, of_channels)
     _stand_ready(state)
     return state

@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from lane.blocker import Blocker as Blocker
 from lane.census import Census
+from lane.document import NEVER as NEVER
+from lane.document import Document as Document
 from lane.drain import Drain as Drain
 from lane.edges import Edge, edges_of
-from lane.message import NEVER as NEVER
 from lane.message import STRANGER as STRANGER
-from lane.message import Blocker as Blocker
-from lane.message import Document as Document
 from lane.message import Message as Message
 from lane.message import State as State
 from lane.policy import Policy
 from lane.ready import Ready
-from lane.record import Form
+from lane.record import Form, Row
 from schemas.facts import LeaseBasis, Scope
 
 PENDING: Final[frozenset[State]] = frozenset({"held", "granted", "transmitted", "unknown"})
@@ -147,7 +147,7 @@ class LaneState:
         self.marks: dict[str, int] = {}
         self.messages: dict[int, Message] = {}
         self.by_key: dict[str, dict[str, Message]] = {}
-        self.forms: dict[Form, Form] = {}
+        self.forms: dict[Row, Form] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.documents: dict[str, dict[str, Document]] = {}
         self.outages: dict[str, Outage] = {}
@@ -177,6 +177,13 @@ class LaneState:
         found = shelf.get(key)
         if found is None:
             found = shelf[key] = Document(kind, key)
+        return found
+
+    def form(self, row: Row) -> Form:
+        """What messages of that tenant, kind, function, channel and way share."""
+        found = self.forms.get(row)
+        if found is None:
+            found = self.forms[row] = Form(row)
         return found
 
     def all_documents(self) -> Iterator[Document]:

@@ -13,12 +13,15 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
+from schemas import native
 from schemas.avro_files import Schema, avro_schema, earlier_schemas, fingerprint_of
 from schemas.compiled import UnknownWord, compile_reader, compile_writer
 from schemas.facts import FACTS, Fact
@@ -54,14 +57,24 @@ class FactUnwritable(CodecError):
     """The fact holds what its type forbids: nothing was written; mend the program that made it."""
 
 
+def _compiled() -> Any:
+    """The module that `schemas.native_readers` writes, which is there only where it was compiled."""
+    return import_module("schemas.readers") if native.runs() else None
+
+
+_COMPILED: Final = _compiled()
+
+
 class _Writers(dict[type[Any], Callable[[Any], bytes]]):
     """Writers by type, each compiled when it is first asked for."""
 
     def __missing__(self, made: type[Any]) -> Callable[[Any], bytes]:
         if made not in FACTS:
             raise FactUnwritable(f"{made.__name__} is no fact; append one of schemas.facts.FACTS")
-        writer = compile_writer(made, SINGLE_OBJECT + fingerprint_of(avro_schema(made)))
-        return self.setdefault(made, writer)
+        prefix = SINGLE_OBJECT + fingerprint_of(avro_schema(made))
+        if _COMPILED is None:
+            return self.setdefault(made, compile_writer(made, prefix))
+        return self.setdefault(made, partial(_COMPILED.WRITERS[made], prefix))
 
 
 _WRITERS: Final = _Writers()
@@ -86,6 +99,14 @@ def schema_entries() -> list[Entry]:
         Entry(value=json.dumps(schema, ensure_ascii=False).encode(), key=fingerprint_of(schema).hex().encode())
         for schema in map(avro_schema, FACTS)
     ]
+
+
+def reader_of(made: type[Any]) -> Callable[[bytes, int], Fact]:
+    """What reads today's form of a fact: its compiled function where there is one (`schemas.native`)."""
+    if _COMPILED is None:
+        return compile_reader(made)
+    reader: Callable[[bytes, int], Fact] = _COMPILED.READERS[made]
+    return reader
 
 
 class Codec:
@@ -144,7 +165,7 @@ class Codec:
         if made is not None:
             with self._lock:
                 if header not in self._readers:
-                    self._readers[header] = compile_reader(made)
+                    self._readers[header] = reader_of(made)
                 return self._readers[header]
         if len(value) < HEADER_BYTES or not value.startswith(SINGLE_OBJECT):
             raise FactUnreadable(f"a value of {len(value):,} bytes has no Avro header; stop and verify the log")
@@ -165,7 +186,7 @@ class Codec:
         made = self._types.get(_name(schema))
         if made is None:
             raise FactUnreadable(f"the earlier schema {_name(schema)} has no fact any more; a fact is never taken away")
-        writer, reader, read = parse_schema(schema), parse_schema(avro_schema(made)), compile_reader(made)
+        writer, reader, read = parse_schema(schema), parse_schema(avro_schema(made)), reader_of(made)
 
         def resolve(value: bytes, start: int) -> Fact:
             behind, today = io.BytesIO(value), io.BytesIO()

@@ -12,6 +12,7 @@ import pytest
 
 from audit.verify import verify
 from schemas.messages import Attributes
+from schemas.native import PLAIN_SETTING
 from tests.e2e import town as town_module
 from tests.e2e.town import EDI_DOWN, EDI_RESOLVED, Town, cargo, command, message, town, trip
 from tests.fault.freezing import freeze
@@ -140,7 +141,11 @@ IMPATIENT = "from console.driver import Driver; Driver.__init__.__kwdefaults__['
 def test_a_stop_ends_in_time_though_every_broker_is_gone(
     kafka_to_kill: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R44: what waits for a log that is away is cut off, threads and clients too, and the exit code says that we ended it."""
+    """R44: what waits for a log that is away is cut off, threads and clients too, and the exit code says that we ended it.
+
+    On the plain sources: compiled code has its limits inside.
+    """
+    monkeypatch.setenv(PLAIN_SETTING, "1")
     monkeypatch.setattr(town_module, "command", lambda words: [*command(words)[:2], f"{IMPATIENT}; {command(words)[2]}", *words])
     with town(tmp_path, kafka=kafka_to_kill.bootstrap) as built:
         built.authority.set_faults(latency_ms=300)

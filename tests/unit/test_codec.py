@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
+from schemas import native
 from schemas.avro_files import FOLDER, Schema, avro_schema, file_text, fingerprint_of, write_files
 from schemas.codec import (
     HEADER_BYTES,
@@ -253,21 +254,26 @@ def test_arrays_in_several_blocks_and_with_sizes_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "fact",
+    "make",
     [
-        StillHere(at_ms=2**63, epoch=1),
-        StillHere(at_ms=-(2**63) - 1, epoch=1),
-        StillHere(at_ms=1.5, epoch=1),  # type: ignore[arg-type]
-        StillHere(at_ms=None, epoch=1),  # type: ignore[arg-type]
-        MessageWithdrawn(at_ms=1, message=1, basis=1, person="\ud800", reason=""),
-        MessageWithdrawn(at_ms=1, message=1, basis=1, person=b"ada", reason=""),  # type: ignore[arg-type]
-        SendsConcluded(at_ms=1, epoch=1, outcomes=(Outcome(message=1, grant=1, result="teleported"),)),  # type: ignore[arg-type]
-        MessageRefused(at_ms=1, source=None, tenant="", key="", sha256="", code="", reason=""),  # type: ignore[arg-type]
-        make_dataclass("Stranger", ["at_ms"])(1),
+        lambda: StillHere(at_ms=2**63, epoch=1),
+        lambda: StillHere(at_ms=-(2**63) - 1, epoch=1),
+        lambda: StillHere(at_ms=1.5, epoch=1),  # type: ignore[arg-type]
+        lambda: StillHere(at_ms=None, epoch=1),  # type: ignore[arg-type]
+        lambda: MessageWithdrawn(at_ms=1, message=1, basis=1, person="\ud800", reason=""),
+        lambda: MessageWithdrawn(at_ms=1, message=1, basis=1, person=b"ada", reason=""),  # type: ignore[arg-type]
+        lambda: SendsConcluded(at_ms=1, epoch=1, outcomes=(Outcome(message=1, grant=1, result="teleported"),)),  # type: ignore[arg-type]
+        lambda: MessageRefused(at_ms=1, source=None, tenant="", key="", sha256="", code="", reason=""),  # type: ignore[arg-type]
+        lambda: make_dataclass("Stranger", ["at_ms"])(1),
     ],
 )
-def test_a_fact_that_its_type_forbids_is_not_written(fact: Any) -> None:
-    """What can't be read back would stop a lane for ever, so it is refused where it is written."""
+def test_a_fact_that_its_type_forbids_is_not_written(make: Callable[[], Any]) -> None:
+    """What can't be read back would stop a lane for ever, so it is refused where it is written; compiled, where it is made."""
+    try:
+        fact = make()
+    except TypeError:
+        assert native.runs()
+        return
     with pytest.raises(FactUnwritable):
         encode(fact)
 

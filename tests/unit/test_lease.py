@@ -5,6 +5,7 @@ import pytest
 from lane.state import LaneState
 from replay import planner
 from replay.lease import LOCK_AGAIN_S, Standing
+from schemas import native
 from schemas.effects import LockResult
 from schemas.facts import LaneTaken
 from tests.unit.lane_story import Story
@@ -81,6 +82,7 @@ def test_r43_a_holder_without_the_lock_asks_for_it_now_and_then() -> None:
     assert not standing.asks_lock(boot_s=100.0)
 
 
+@pytest.mark.skipif(native.runs(), reason="COMPILED CODE HAS ITS LIMITS INSIDE: the run of the plain sources sets a small one")
 def test_r43_a_standby_that_saw_many_go_still_notices_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """R43: a standby takes nothing out of its ready heaps; what another process sent must not hide what is left to send."""
     monkeypatch.setattr(planner, "SCAN_COUNT_MAX", 10)

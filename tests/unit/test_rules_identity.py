@@ -63,7 +63,7 @@ def test_r11_later_submissions_are_numbered() -> None:
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(1, 99))
 def test_r11_every_wire_key_reads_back(tenant: str, key: str, submission: int) -> None:
     """R11: the key is one-to-one, whatever a provider calls its messages."""
-    form = Form(tenant, "cargo", "original", "edi", inland=False)
+    form = Form((tenant, "cargo", "original", "edi", False))
     message = Message(position=0, key=key, form=form, doc=Document("shipment", "A1"), record=b"")
     message.submission = submission
     text = wire_key("air", message)

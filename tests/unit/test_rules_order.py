@@ -337,3 +337,15 @@ def test_r55_what_depends_on_a_parked_message_goes_on_by_whatever_message() -> N
     assert "A1" in (story.blocker("T") or pytest.fail("T waits")).sentence
     story.cargo("A1", key="other", tenant="zeta")
     story.done("other", "T")
+
+
+def test_r13_a_change_at_the_front_says_which_original_it_waits_for() -> None:
+    """R13, R14: what stands behind it and goes first is kept; only what goes before it in the queue is looked up there."""
+    story = Story()
+    story.cargo("A1", key="change", function="change")
+    story.cargo("A1", key="original")
+    story.cargo("A1", key="later", function="change")
+    front, behind = story["change"].blocker, story["later"].blocker
+    assert front is not None
+    assert behind is not None
+    assert (story["original"], None) == (front.message, behind.message)

@@ -1,0 +1,59 @@
+"""Why a message may not go now, and what that is called in a sentence; must not know the rules that find it."""
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from lane.document import Document
+    from lane.message import Message
+
+
+class Blocker(NamedTuple):
+    """Why a message may not go now: the rule or edge, and the document whose change may end it.
+
+    `message`: the message that stands in the way, where there is one.
+    """
+
+    rule: str
+    kind: Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle", "flight"]
+    topic: "Document"
+    message: "Message | None" = None
+
+    @property
+    def sentence(self) -> str:
+        """The reason in words, for the operator; made when somebody asks, for most blocked messages are never asked about."""
+        return self._words(str(self.message), str(self.topic), self.message.remark if self.message else "")
+
+    def told_to(self, asker: "Message") -> str:
+        """The reason in words for a message's own tenant: another party's document is named only by a key that the asker's
+        own message names, and another party's message not at all (I10)."""
+        own = self.message is None or self.message.tenant == asker.tenant
+        named = self.topic is asker.doc or self.topic in asker.listed or self.topic in asker.related
+        who = self.message.told_to(asker) if self.message is not None else ""
+        topic = str(self.topic) if named or (own and self.message is not None) else f"another party's {self.topic.kind}"
+        return self._words(who, topic, self.message.remark if own and self.message else "")
+
+    def _words(self, who: str, topic: str, remark: str) -> str:
+        match self.kind:
+            case "queue":
+                return f"{who} goes first: one document, one queue"
+            case "pending":
+                return f"{topic} is not settled yet: {who} ({self.message and self.message.function}) goes first"
+            case "missing":
+                return f"{topic} was never seen here; it is waited for, then this message goes without it"
+            case "wanted":
+                return f"{topic} is not on file, and CBSA rejected this message for want of it"
+            case "aside":
+                said = f" ({remark})" if remark else ""
+                return f"{topic} is not on file: {who} is {self.message and self.message.state}{said}"
+            case "naming":
+                return f"{who} came first and names, or lets go of, a document that this one names or files"
+            case "second":
+                return (
+                    f"{topic} is on file already, or will be: publish a change, or let this one replace (`replaces`) what waits"
+                )
+            case "time":
+                return "its own time has not come: not_before, or for an arrival occurred_at, lies ahead"
+            case "cycle":
+                return f"it waits for {topic}, which waits for it"
+            case "flight":
+                return "its last grant has no outcome yet: two attempts never overlap"

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 20000
 CHARTS ?= benchmarks/out
 
-.PHONY: demo native test bench takeovers lint lock clean
+.PHONY: demo native test plain bench takeovers lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tidegate demo
@@ -14,10 +14,13 @@ demo: $(VENV)/.ready
 native: $(VENV)/.ready-dev
 	$(BIN)/python -m schemas.native_build
 
-# First plain, as a machine without a compiler runs it and as bugs can be planted in it; then all tests on the twin.
-test: $(VENV)/.ready-dev lint native
-	TIDEGATE_PLAIN=1 $(BIN)/pytest -q tests/unit tests/property tests/simulation
+# First plain, as a machine without a compiler runs it and as bugs can be planted in it, while it is compiled; then all on the twin.
+test: $(VENV)/.ready-dev lint
+	$(MAKE) --no-print-directory --jobs 2 native plain
 	$(BIN)/pytest
+
+plain: $(VENV)/.ready-dev
+	TIDEGATE_PLAIN=1 $(BIN)/pytest -q tests/unit tests/property tests/simulation
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

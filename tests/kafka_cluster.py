@@ -95,7 +95,9 @@ def free_ports(count: int) -> list[int]:
 
 def kafka_id() -> str:
     """Make a new id in the form that Kafka takes for clusters and data folders."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass  # the command that formats the disk would take it for an option
+    return made
 
 
 @dataclass

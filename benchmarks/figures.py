@@ -20,6 +20,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from schemas import native
+
 BUSY_LOAD_PER_CORE: Final = 0.5
 """Load average of the last minute per core above which others share the machine and single figures are noise."""
 
@@ -197,6 +199,7 @@ def machine() -> Case:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
+        "compiled": native.runs(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "load_at_start": load,
         "busy_at_start": busy,
@@ -206,9 +209,10 @@ def machine() -> Case:
 def machine_line(found: Case) -> str:
     """The machine in one sentence, with the warning where it was busy."""
     busy = "; BUSY at the start: trust ratios, not single figures" if found["busy_at_start"] else ""
+    kind = "compiled" if found["compiled"] else "plain sources"
     return (
         f"{found['measured_at'][:10]}, {found['cpu']}, {found['cores']} cores, {found['memory_gib']} GiB, {found['kernel']}, "
-        f"Python {found['python']}, load {found['load_at_start']:g} at the start{busy}"
+        f"Python {found['python']}, {kind}, load {found['load_at_start']:g} at the start{busy}"
     )
 
 

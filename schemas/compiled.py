@@ -168,7 +168,9 @@ def _read(source: _Source, shape: Shape, where: str) -> str:
             source.line("else: n, i = long(b, i)")
             source.line(f"{target} = ~(n >> 1) if n & 1 else n >> 1")
         case Flag():
-            source.line(f"{target} = {source.hold((False, True))}[b[i]]; i += 1")
+            source.line("n = b[i]; i += 1")
+            source.line("if n > 1: fail('a flag is neither true nor false')")
+            source.line(f"{target} = n == 1")
         case Maybe(item):
             source.line("n = b[i]; i += 1")
             source.line(f"if n == 0: {target} = None")

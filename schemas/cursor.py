@@ -48,19 +48,11 @@ class Cursor:
 
     def text(self) -> str:
         """A text."""
-        size = self.number()
-        if size & 1:
-            raise ValueError("a text has a negative length")
-        start = self.at
-        self.at = end = start + (size >> 1)
-        return self.value[start:end].decode()
+        return self._piece().decode()
 
     def word(self, words: dict[str, str], where: str) -> str:
         """One of some words. Raises UnknownWord for another."""
-        try:
-            said = self.text()
-        except UnicodeDecodeError:
-            said = "what is no text"
+        said = self._piece().decode("latin-1")  # what is no text is no word either, and is shown all the same
         known = words.get(said)
         if known is None:
             raise UnknownWord(f"{where} says {said[:60]!r}, and this program knows only {', '.join(words)}")
@@ -104,6 +96,14 @@ class Cursor:
         """Raises ValueError unless all was read."""
         if self.at != len(self.value):
             raise ValueError("the value ends elsewhere than its record")
+
+    def _piece(self) -> bytes:
+        size = self.number()
+        if size & 1:
+            raise ValueError("a text has a negative length")
+        start = self.at
+        self.at = end = start + (size >> 1)
+        return self.value[start:end]
 
 
 _ONE: Final = [bytes((n,)) for n in range(128)]

@@ -1,7 +1,10 @@
 """The compiled twin of the fold, the facts and the workers: never stale, and the same to the byte."""
 
+import base64
 import itertools
+import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,13 +18,15 @@ from benchmarks.generate import lane_facts
 from lane import fold
 from lane.snapshot import dump
 from lane.view import LaneView
-from schemas.codec import Codec
+from schemas.codec import HEADER_BYTES, Codec, CodecError
 from schemas.native import PLAIN_SETTING, ROOMS, runs, twin
 from schemas.native_build import lacking
 from schemas.streams import Record
 
 ROOT = Path(__file__).parent.parent.parent
 FACTS_COUNT = 6_000
+DAMAGES_COUNT = 100
+LEAST_UNREADABLE_COUNT = 1_000
 
 
 def _asked(line: str, folder: Path, *, plain: str = "") -> str:
@@ -37,6 +42,23 @@ def _digest() -> str:
     facts = itertools.islice(lane_facts("highway", FACTS_COUNT, trips_a_day=250), FACTS_COUNT)
     view.absorb([Record(position, 0, value) for position, value in enumerate(facts)])
     return sha256(dump(view.state)).hexdigest()
+
+
+def _damaged() -> str:
+    """What reading says of every recorded fact cut short at each byte, and with bytes changed, too many or missing."""
+    draw, decode, said = random.Random(4), Codec().decode, []
+    for line in (ROOT / "tests" / "data" / "facts-v1.jsonl").read_text(encoding="utf-8").splitlines():
+        whole = base64.b64decode(json.loads(line)["value"])
+        damaged = [whole[:length] for length in range(len(whole))]
+        for _ in range(DAMAGES_COUNT):
+            at, by = draw.randrange(HEADER_BYTES, len(whole) + 1), draw.randbytes(draw.randint(0, 3))
+            damaged.append(whole[:at] + by + whole[at + draw.randint(0, 3) :])
+        for value in damaged:
+            try:
+                said.append(repr(decode(value)))
+            except CodecError as error:
+                said.append(f"{type(error).__name__}: {error}")
+    return f"{len(said)} {sum(each.startswith('FactUnreadable') for each in said)} {sha256(repr(said).encode()).hexdigest()}"
 
 
 def test_a_changed_line_is_never_run_from_a_twin_that_was_built_before_it(tmp_path: Path) -> None:
@@ -67,3 +89,13 @@ def test_i5_the_twin_leaves_the_same_bytes_as_the_plain_sources() -> None:
     """A state is a function of the facts alone, whatever folds them: so a snapshot of the one is gone on with by the other."""
     line = "from tests.unit.test_native import _digest, runs; print(runs(), _digest())"
     assert f"False {_digest()}" == _asked(line, ROOT, plain="1").strip()
+
+
+@pytest.mark.skipif(not runs(), reason="this is the run of the plain sources: the next one compares")
+def test_i13_of_damaged_bytes_the_twin_says_what_the_plain_sources_say() -> None:
+    """A damaged log stops both with the same sentence; bytes that still are a fact are the same fact to both."""
+    line = "from tests.unit.test_native import _damaged, runs; print(runs(), _damaged())"
+    said = _damaged()
+    assert f"False {said}" == _asked(line, ROOT, plain="1").strip()
+    _, unreadable, _ = said.split()
+    assert int(unreadable) > LEAST_UNREADABLE_COUNT

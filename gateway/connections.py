@@ -3,7 +3,7 @@
 Own code over `httptools` (llhttp, Node's parser, strict), because a POST of 1 KiB by aiohttp's client takes twice the CPU
 (`python -m benchmarks.wire`), and the wire is what an ordered drain waits for. It holds to three rules:
 
-- A request's first byte goes out within `Connection.ask`, before its first suspension: who looks at a clock just before may send.
+- A request's first byte goes out within `Connection.begin`, which does not suspend: who looks at a clock just before may send.
 - A connection is used again only after a reply that ended by its own framing, with all of the request written and not a byte
   beyond; bytes that come while nobody waits drop it. So no late reply ever answers the next request.
 - A reply without Content-Length or chunks ends where the server closes (RFC 9112, 6.3); any other that stops short is broken.
@@ -74,26 +74,36 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[Reply] | None = None
+        self._asked: asyncio.Future[Reply]
+        self._timer: asyncio.TimerHandle
         self._body_bytes_max = 0
         self._wire_bytes = 0
         self.gone = asyncio.Event()
 
     async def ask(self, request: bytes, *, within_s: float, body_bytes_max: int) -> Reply:
         """Write the request and return the whole reply. Raises OSError (TimeoutError is one) and BrokenReply."""
+        self.begin(request, within_s=within_s, body_bytes_max=body_bytes_max)
+        return await self.reply()
+
+    def begin(self, request: bytes, *, within_s: float, body_bytes_max: int) -> None:
+        """Write the request; `reply` is for who did."""
         assert self._waiting is None
         loop = asyncio.get_running_loop()
         self._body_bytes_max, self._wire_bytes, self._body_bytes = body_bytes_max, 0, 0
         self._whole: Reply | None = None
         self._expect_head()
-        waiting: asyncio.Future[Reply] = loop.create_future()
-        self._waiting = waiting
-        timer = loop.call_later(within_s, self._fail, TimeoutError("no whole reply in time"))
+        self._asked = self._waiting = loop.create_future()
+        self._timer = loop.call_later(within_s, self._fail, TimeoutError("no whole reply in time"))
         self._transport.write(request)
+
+    async def reply(self) -> Reply:
+        """Return the whole reply to what was begun. Raises OSError (TimeoutError is one) and BrokenReply."""
+        asked = self._asked
         try:
-            return await waiting
+            return await asked
         finally:
-            timer.cancel()
-            if self._waiting is waiting:  # cancelled: its reply may still come, and is nobody's
+            self._timer.cancel()
+            if self._waiting is asked:  # cancelled: its reply may still come, and is nobody's
                 self.drop()
 
     def give_back(self) -> None:

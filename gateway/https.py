@@ -4,7 +4,8 @@ What R50 asks: 202 is transmitted; 400 and 409 are refused, and so are 413, 415 
 503 and whatever fails before the first byte of the message is not taken; 429 is slow down; everything else (time-outs, 3xx, other
 5xx, 2xx that is not 202, broken replies) is unknown. R50 does not name the other 4xx (401, 403, 404 ...): they speak of us or of
 the way, never of one message, so they are not taken: the link is suspect, all stays held, an expired credential parks nothing.
-No redirect is followed, no POST is tried twice, and a send that would start past its `start_by_s` never touches the wire.
+No redirect is followed, no POST is tried twice, and a send that would start past its `start_by_s` never touches the wire. A process
+frozen between its last look at the clock and the write sends when it wakes (I2c): it looks again, and cuts the connection at once.
 """
 
 import asyncio
@@ -138,14 +139,15 @@ class HttpsGateway:
         except (OSError, ValueError) as exc:  # TimeoutError is an OSError, a host that is no name a ValueError
             detail = f"No connection to {self.name}: {_named(exc)}; nothing of the message went out."
             return TransportReply(result="not_taken", status=None, detail=detail)
-        started_s = self._clock_s()
-        if started_s > transmission.start_by_s:
+        if self._clock_s() > transmission.start_by_s:
             connection.give_back()
             return _not_started("The connection was ready only past start_by.")
+        connection.begin(request, within_s=within_s - (time.monotonic() - began_s), body_bytes_max=REPLY_BODY_BYTES_MAX)
+        started_s = self._clock_s()
+        if started_s > transmission.start_by_s:  # it stood still between the look and the write, which nobody can prevent (I2c)
+            connection.drop()
         try:
-            reply = await connection.ask(
-                request, within_s=within_s - (time.monotonic() - began_s), body_bytes_max=REPLY_BODY_BYTES_MAX
-            )
+            reply = await connection.reply()
         except (OSError, ValueError) as exc:
             detail = f"No whole reply from {self.name}: {_named(exc)}; the message may have been taken."
             return TransportReply(result="unknown", status=None, detail=detail, started_s=started_s, ended_s=self._clock_s())

@@ -35,7 +35,7 @@ class Tenure:
     last_intent_ms: int | None = None
     released_ms: int | None = None
     oldest_age_ms: int = 0
-    """Longest time from an intent to the first byte of a send that this holder told of."""
+    """Longest time from an intent to the first byte of a send that this holder told of, those apart that it cut at once (I2c)."""
 
 
 class Watch:
@@ -109,7 +109,7 @@ class Watch:
                 self._intended(record, fact, findings)
             case SendsConcluded() if fact.epoch in self.tenures:
                 tenure = self.tenures[fact.epoch]
-                ages = (each.age_ms for each in fact.outcomes if each.age_ms is not None)
+                ages = (each.age_ms for each in fact.outcomes if each.age_ms is not None and each.result != "unknown")
                 tenure.oldest_age_ms = max(tenure.oldest_age_ms, *ages, 0)
             case _:
                 pass

@@ -4,8 +4,8 @@ What R50 asks: 202 is transmitted; 400 and 409 are refused, and so are 413, 415 
 503 and whatever fails before the first byte of the message is not taken; 429 is slow down; everything else (time-outs, 3xx, other
 5xx, 2xx that is not 202, broken replies) is unknown. R50 does not name the other 4xx (401, 403, 404 ...): they speak of us or of
 the way, never of one message, so they are not taken: the link is suspect, all stays held, an expired credential parks nothing.
-No redirect is followed, no POST is tried twice, and a send that would start past its `start_by_s` never touches the wire. A process
-frozen between its last look at the clock and the write sends when it wakes (I2c): it looks again, and cuts the connection at once.
+No redirect is followed, no POST is tried twice, and a send that would start past its `start_by_s` never touches the wire. Frozen
+between its last look at the clock and the write, a process sends when it wakes (I2c): it looks again, and cuts the connection.
 """
 
 import asyncio

@@ -245,7 +245,7 @@ def test_a_send_whose_connection_took_too_long_is_not_started() -> None:
 
 
 def test_a_sender_that_stood_still_before_its_write_cuts_what_it_wrote_too_late(authority: AuthorityProcess) -> None:
-    """I2c, I4b: no look at a clock prevents a pause behind it. The age tells of it, and the next holder's send is not overlapped."""
+    """I2c, I4b: no look at a clock prevents a pause behind it. The age tells of it, and no other's send is overlapped."""
     readings = iter([0.0, 0.0, 9.0, 9.0])
     late = cargo(fresh_key("late"), start_by_s=5.0)
 

@@ -1,5 +1,6 @@
 """Stops a process in its tracks (SIGSTOP) and nobody else with it; knows nothing of lanes and leases."""
 
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ def freeze(process: "subprocess.Popen[str]", data: Path | None) -> None:
     """SIGSTOP, at a moment when the process holds no lock on the SQLite file: a frozen writer there holds up everybody."""
     while True:
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then a thread may still take a lock
         if data is None or can_write(data):
             return
         process.send_signal(signal.SIGCONT)

@@ -35,6 +35,7 @@ bench: $(VENV)/.ready-dev native
 	$(BIN)/python -m benchmarks.keys --engine sqlite --rounds 1 --chart $(CHARTS)/keys-sqlite.svg
 	$(BIN)/python -m benchmarks.hold --messages 10000 --chart $(CHARTS)/hold.svg
 	$(BIN)/python -m benchmarks.rebuild --chart $(CHARTS)/rebuild.svg
+	$(BIN)/python -m benchmarks.start --chart $(CHARTS)/start.svg
 	$(BIN)/python -m benchmarks.wire --chart $(CHARTS)/wire.svg
 	$(BIN)/python -m benchmarks.intake --engine kafka --rounds 3 --messages 10000 --chart $(CHARTS)/intake-kafka.svg
 	$(BIN)/python -m benchmarks.drain --engine kafka --rounds 3 --messages 4000 --chart $(CHARTS)/drain-kafka.svg

@@ -4,12 +4,17 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import uvloop
 
+from gateway.authority_process import AuthorityProcess, running_authority
 from gateway.connections import Connections
+from gateway.https import HttpsGateway, boot_clock_s
+from gateway.port import TransportReply
+from tests.contract.gateway_contract import cargo, fresh_key
 
 ASK = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
@@ -38,3 +43,25 @@ def test_the_first_byte_goes_out_before_anything_else_runs(run: Callable[[Corout
         assert ASK == await ask_and_stop_there()
 
     run(main())
+
+
+def test_a_sender_that_stood_still_before_its_write_cuts_what_it_wrote_too_late() -> None:
+    """I2c, I4b: no look at a clock prevents a pause behind it. The age tells of it, and no other's send is overlapped."""
+    readings = iter([0.0, 0.0, 9.0, 9.0])
+    late = cargo(fresh_key("late"), start_by_s=5.0)
+
+    async def scenario(authority: AuthorityProcess) -> tuple[TransportReply, TransportReply]:
+        sleeper, holder = HttpsGateway(authority.base_url, boot_clock_s=lambda: next(readings)), HttpsGateway(authority.base_url)
+        try:
+            return await sleeper.send(late), await holder.send(replace(late, start_by_s=boot_clock_s() + 5))
+        finally:
+            await sleeper.close()
+            await holder.close()
+
+    with running_authority() as authority:
+        authority.set_faults(latency_ms=500)
+        first, second = asyncio.run(scenario(authority))
+        overlapping = authority.stats()["overlapping_keys"]
+    assert ("unknown", 9.0) == (first.result, first.started_s)
+    assert "transmitted" == second.result
+    assert late.wire_key not in overlapping

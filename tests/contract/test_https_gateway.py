@@ -8,7 +8,6 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -242,29 +241,6 @@ def test_a_send_whose_connection_took_too_long_is_not_started() -> None:
             return reply.result, len(requests)
 
     assert asyncio.run(scenario()) == ("not_started", 0)
-
-
-def test_a_sender_that_stood_still_before_its_write_cuts_what_it_wrote_too_late(authority: AuthorityProcess) -> None:
-    """I2c, I4b: no look at a clock prevents a pause behind it. The age tells of it, and no other's send is overlapped."""
-    readings = iter([0.0, 0.0, 9.0, 9.0])
-    late = cargo(fresh_key("late"), start_by_s=5.0)
-
-    async def scenario() -> tuple[TransportReply, TransportReply]:
-        sleeper, holder = HttpsGateway(authority.base_url, boot_clock_s=lambda: next(readings)), HttpsGateway(authority.base_url)
-        try:
-            return await sleeper.send(late), await holder.send(replace(late, start_by_s=boot_clock_s() + 5))
-        finally:
-            await sleeper.close()
-            await holder.close()
-
-    authority.set_faults(latency_ms=500)
-    try:
-        first, second = asyncio.run(scenario())
-    finally:
-        authority.set_faults()
-    assert ("unknown", 9.0) == (first.result, first.started_s)
-    assert "transmitted" == second.result
-    assert late.wire_key not in authority.stats()["overlapping_keys"]
 
 
 def item(seq: int, **changed: object) -> str:

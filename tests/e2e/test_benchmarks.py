@@ -98,6 +98,16 @@ def test_rebuilding_tells_its_rate_beside_decoding_alone(tmp_path: Path) -> None
     assert [True] == [bar["met"] for bar in said["bars"] if bar["bar"].startswith(COUNTED)]
 
 
+def test_starting_tells_its_time_beside_a_fold_from_zero(tmp_path: Path) -> None:
+    """A start from a snapshot is held against the same log without one, and must come to the same state; the log is kept."""
+    small = ("--facts", "2000", "--tail", "300", "--trips-a-day", "5", "--folder", str(tmp_path / "log"))
+    said = _run("start", tmp_path, *small)
+    _plausible(said["results"][0], "command_s", "start_s", "load_s", "from_zero_s", "ratio", "snapshot_mib", "messages_kept")
+    assert 300 == said["results"][0]["tail"]
+    assert [True] == [bar["met"] for bar in said["bars"] if bar["bar"].startswith(COUNTED)]
+    assert said["results"][0]["facts"] == _run("start", tmp_path, *small)["results"][0]["facts"]
+
+
 @pytest.mark.kafka
 def test_kafka_is_measured_too(kafka_one: str, tmp_path: Path) -> None:
     """The distributed engine goes the same ways, and its topics are taken away again."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
@@ -33,9 +33,6 @@ CONNECT_PAUSE_S: Final = 0.2
 READ_WAIT_S: Final = 20.0
 """Longest wait for records that are known to exist: a change of leader fits in."""
 
-IN_FLIGHT_MAX: Final = 5
-"""Requests on the way to one broker: the most that an idempotent producer keeps in order."""
-
 METADATA_AGE_MAX_S: Final = 60.0
 """A client asks again who leads what at least this often."""
 
@@ -50,29 +47,6 @@ MESSAGE_BYTES_MAX: Final = ENTRY_BYTES_MAX + BESIDE_BYTES_MAX
 
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
 """Most bytes of one answer to a reader (a larger single record still comes): bounds the memory of a client."""
-
-
-def connect_producer(bootstrap: str, *, delivery_wait_s: float) -> Any:
-    """Make an idempotent producer that sends only when it is flushed. Raises LogUnavailable."""
-    _await_listener(bootstrap, CONNECT_WAIT_S)
-    request_wait_s = min(REQUEST_WAIT_S, delivery_wait_s / 2)
-    with translated("connect a writer", bootstrap):
-        return _made(
-            KafkaProducer,
-            **_shared(bootstrap),
-            enable_idempotence=True,
-            acks="all",
-            max_in_flight_requests_per_connection=IN_FLIGHT_MAX,
-            batch_size=MESSAGE_BYTES_MAX,
-            max_request_size=MESSAGE_BYTES_MAX,
-            # The writer flushes; a batch that left on its own would be half an append.
-            linger_ms=int((delivery_wait_s - request_wait_s) * 1000),
-            request_timeout_ms=int(request_wait_s * 1000),
-            delivery_timeout_ms=int(delivery_wait_s * 1000),
-            max_block_ms=int(CONNECT_WAIT_S * 1000),
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
 
 
 def connect_consumer(bootstrap: str, *, partition_bytes_max: int, idle_wait_ms: int) -> Any:

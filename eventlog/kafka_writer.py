@@ -1,10 +1,8 @@
 """Writes one stream's appends to its topic, whole and in order; must not know readers or other streams.
 
-kafka-python goes on with later batches after a failed one (read in the source of 3.0.12). So this writer:
-
-- sends one Kafka batch at a time and waits for its acknowledgement: Kafka writes a batch whole or not at all;
-- sends nothing more of an append after a part of it failed: what is written of an append is always a beginning of it;
-- throws the client away after any error and refuses the appends that were waiting behind: none slips past the failed one.
+- It sends one Kafka batch at a time and waits for its acknowledgement: Kafka writes a batch whole or not at all.
+- It sends nothing more of an append after a part of it failed: what is written of an append is always a beginning of it.
+- It throws the producer away after any error and refuses the appends that were waiting behind: none slips past the failed one.
 
 What cannot be taken back: a request already on the wire may still be applied later. That is AppendAmbiguous.
 """
@@ -13,12 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from kafka import errors as kafka_errors
 
 from eventlog.admission import UTF8_BYTES_MAX
-from eventlog.kafka_link import DELIVERY_WAIT_S, MESSAGE_BYTES_MAX, connect_producer
+from eventlog.kafka_link import CONNECT_WAIT_S, DELIVERY_WAIT_S, MESSAGE_BYTES_MAX, REQUEST_WAIT_S, translate
+from eventlog.kafka_producer import Producer
 from eventlog.port import BATCH_COUNT_MAX, AppendAmbiguous, Appended, AppendNotDone, EntryTooLarge, LogError, LogUnavailable
 from schemas.streams import Entry
 
@@ -31,11 +30,8 @@ CHUNK_COUNT_MAX: Final = BATCH_COUNT_MAX
 FRAMING_BYTES: Final = 64
 """Upper bound of what Kafka's format adds to an entry and to each of its headers (a handful of varints: under 40)."""
 
-ANSWER_GRACE_S: Final = 5.0
-"""How much longer than the delivery limit we wait for the library to say that the limit passed."""
-
-RETIRE_WAIT_S: Final = 5.0
-"""Longest wait for a thrown-away client's thread; until it has ended nothing new is sent."""
+CLOSE_WAIT_S: Final = 5.0
+"""How long an append that is under way may go on when the log is closed."""
 
 
 @dataclass(slots=True)
@@ -65,8 +61,7 @@ class StreamWriter:
         self._delivery_wait_s: Final = delivery_wait_s
         self._turn: Final = threading.Lock()
         self._waiting: Final[deque[_Ticket]] = deque()  # as long as there are threads that append: each waits for its own
-        self._producer: Any = None
-        self._retired: threading.Thread | None = None
+        self._producer: Producer | None = None
         self._closed = False
 
     def append(self, entries: Sequence[Entry]) -> Appended:
@@ -85,16 +80,16 @@ class StreamWriter:
         return ticket.outcome
 
     def close(self) -> None:
-        """End the client; an append that is under way gets a short while and is ambiguous then."""
+        """Let go; an append that is under way gets a short while and is ambiguous then."""
         self._closed = True
-        got_turn = self._turn.acquire(timeout=RETIRE_WAIT_S)
-        try:
+        got_turn = self._turn.acquire(timeout=CLOSE_WAIT_S)
+        producer = self._producer
+        if not got_turn and producer is not None:
+            producer.interrupt()
+            got_turn = self._turn.acquire(timeout=CLOSE_WAIT_S)
+        if got_turn:
             self._retire()
-            if self._retired is not None:
-                self._retired.join(RETIRE_WAIT_S)
-        finally:
-            if got_turn:
-                self._turn.release()
+            self._turn.release()
 
     def _take_group(self) -> list[_Ticket]:
         """Take the first waiting append, and those behind it that fit into the same Kafka batch."""
@@ -112,11 +107,13 @@ class StreamWriter:
         """Write the group's entries and set each ticket's outcome; on an error turn back who waits behind."""
         entries = [entry for ticket in group for entry in ticket.entries]
         sizes = [size for ticket in group for size in ticket.sizes]
-        written: list[Any] = []
+        written, at_ms = list[int](), list[int]()
         failure: LogError = AppendAmbiguous(f"The append to {self._topic} was interrupted: read the stream to its end.")
         try:
             for first, stop in chunks(sizes):
-                written += self._write_chunk(entries[first:stop])
+                position, chunk_ms = self._write_chunk(entries[first:stop])
+                written += range(position, position + stop - first)
+                at_ms += [chunk_ms] * (stop - first)
         except LogError as error:
             failure = error
             if written:  # only an append longer than one Kafka batch gets here: its beginning is written
@@ -124,63 +121,56 @@ class StreamWriter:
                 failure.__cause__ = error
         finally:
             if len(written) == len(entries):
-                # The topics are LogAppendTime (`kafka_topics` refuses others), so this timestamp is the broker's.
-                appended = Appended([each.offset for each in written], [each.timestamp for each in written])
+                appended = Appended(written, at_ms)
                 _hand_out(group, appended)
                 self._told(entries, appended)
             else:
                 self._retire()
                 self._turn_back(group, failure)
 
-    def _write_chunk(self, entries: Sequence[Entry]) -> list[Any]:
-        """Write the entries as one Kafka batch and return what the broker says of each: its offset and timestamp."""
+    def _write_chunk(self, entries: Sequence[Entry]) -> tuple[int, int]:
+        """Write the entries as one Kafka batch; return the first one's position and the broker's time.
+
+        The topics are LogAppendTime (`kafka_topics` refuses others), so that all of a batch has one time.
+        """
         producer = self._connected()
-        futures: list[Any] = []
+        before = producer.asked_count
         try:
-            for entry in entries:
-                futures.append(  # noqa: PERF401 (how far it came decides between "not done" and "ambiguous")
-                    producer.send(self._topic, entry.value, entry.key, list(entry.headers), partition=0)
-                )
-        except (kafka_errors.KafkaError, ValueError, OSError) as error:
-            reason = f"Kafka took nothing of the append to {self._topic} ({type(error).__name__}: {error})"
-            if futures:
-                raise AppendAmbiguous(f"{reason} after its beginning: read the stream to its end.") from error
-            raise AppendNotDone(f"{reason}: check that the brokers run; append again.") from error
-        try:
-            producer.flush(timeout=self._delivery_wait_s + ANSWER_GRACE_S)
-            written = [future.get(timeout=0) for future in futures]
-        except kafka_errors.KafkaError as error:
+            first, at_ms = producer.write(entries, within_s=self._delivery_wait_s)
+        except (kafka_errors.KafkaError, OSError) as error:
+            if producer.asked_count == before:
+                raise AppendNotDone(
+                    f"Kafka took nothing of the append to {self._topic} ({type(error).__name__}: {error}): check that the "
+                    "brokers run; append again."
+                ) from error
             raise AppendAmbiguous(
                 f"Kafka did not acknowledge the append to {self._topic} ({type(error).__name__}: {error}): it may be written, "
                 "or be written later; read the stream to its end before going on."
             ) from error
-        first = written[0].offset
-        if first < 0 or any(each.offset != position for position, each in enumerate(written, first)):
+        if first < 0 or at_ms < 0:
             raise AppendAmbiguous(f"Kafka acknowledged the append to {self._topic} without its positions: read the stream.")
-        return written
+        return first, at_ms
 
-    def _connected(self) -> Any:
+    def _connected(self) -> Producer:
         if self._closed:
             raise LogUnavailable("This log was closed: open it again.")
-        if self._retired is not None:
-            self._retired.join(RETIRE_WAIT_S)
-            if self._retired.is_alive():
-                raise AppendNotDone(f"The failed append before this one to {self._topic} is not yet over: append again.")
-            self._retired = None
         if self._producer is None:
-            self._producer = connect_producer(self._bootstrap, delivery_wait_s=self._delivery_wait_s)
+            try:
+                self._producer = Producer(
+                    self._bootstrap,
+                    self._topic,
+                    request_wait_s=min(REQUEST_WAIT_S, self._delivery_wait_s / 2),
+                    connect_wait_s=CONNECT_WAIT_S,
+                )
+            except (kafka_errors.KafkaError, OSError) as error:
+                raise translate(error, "connect a writer", self._bootstrap) from error
         return self._producer
 
     def _retire(self) -> None:
-        """Throw the client away with everything that it has not sent."""
+        """Throw the producer away: nobody else sends what it has not sent."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        # `close` of the library flushes first: it would send what is left, or raise and leave its thread running and sending.
-        sender = producer._sender
-        sender.force_close()
-        self._retired = threading.Thread(target=_end, args=(producer, sender), name=f"{self._topic}-retired", daemon=True)
-        self._retired.start()
+        if producer is not None:
+            producer.close()
 
     def _turn_back(self, group: Sequence[_Ticket], failure: LogError) -> None:
         for ticket in group:
@@ -224,8 +214,3 @@ def _again(failure: LogError) -> LogError:
     copy = type(failure)(*failure.args)
     copy.__cause__ = failure.__cause__
     return copy
-
-
-def _end(producer: Any, sender: threading.Thread) -> None:
-    sender.join()
-    producer.close(timeout=0)

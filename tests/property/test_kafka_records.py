@@ -1,4 +1,4 @@
-"""What we unpack of a fetched batch is what the library's own writer packed, and never anything else."""
+"""What we unpack of a fetched batch is what the library's own writer packed, and what we pack its reader reads; nothing else."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
+from eventlog.kafka_batch import body_of
+from eventlog.kafka_producer import batch_of
 from eventlog.kafka_records import FetchedRecords, unpacked
+from schemas.streams import Entry
 
 PLACE = TopicPartition("desk", 0)
 LATER_MS = 86_400_000
@@ -45,6 +48,32 @@ def test_it_reads_what_the_library_reads_from_the_position_asked_for(
     found = [(each.position, each.at_ms, each.value, each.headers, each.key) for each in ours.take(None)]
     assert expected == found
     assert max(base + later, base + len(records)) == ours.next_fetch_offset
+
+
+entries = st.lists(
+    st.builds(
+        Entry,
+        st.binary(max_size=20_000),
+        st.lists(st.tuples(st.text(max_size=90), st.binary(max_size=200)), max_size=5).map(tuple),
+        st.none() | st.binary(max_size=90),
+    ),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(entries)
+def test_the_library_reads_what_we_pack(written: list[Entry]) -> None:
+    """Any client reads the log: our batches are Kafka's, byte for byte what the library's writer makes of the same entries."""
+    batch = DefaultRecordBatch(batch_of(written, number=7, epoch=1, count=11, at_ms=77))
+    assert batch.validate_crc()
+    assert (2, 7, 1, 11, len(written)) == (
+        batch.magic, batch.producer_id, batch.producer_epoch, batch.base_sequence, batch.records_count,
+    )  # fmt: skip
+    found = [(each.offset, each.timestamp, each.value, tuple(each.headers), each.key) for each in batch]
+    assert [(at, 77, each.value, each.headers, each.key) for at, each in enumerate(written)] == found
+    theirs = pack([(77, each.key, each.value, each.headers) for each in written])
+    assert theirs[RAW.size :] == body_of(written)
 
 
 @given(packed, st.data())

@@ -1,0 +1,212 @@
+"""A broker's answer is taken whole, in time and to its own question, or is an error."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from kafka import errors as kafka_errors
+from kafka.protocol.metadata import MetadataRequest, MetadataResponse
+from kafka.protocol.producer import InitProducerIdRequest, InitProducerIdResponse
+
+from eventlog.kafka_wire import METADATA_VERSION, Leader, Wire
+
+TOPIC = "test.desk"
+IDENTITY_VERSION = 3
+METADATA, IDENTITY = 3, 22
+NOT_LEADER = 6
+REFUSED = 29
+SOON_S = 5.0
+
+Answering = Callable[[int, int], tuple[bytes, ...]]
+"""What a broker writes, piece by piece, to a question of that kind and number; nothing: it hangs up."""
+
+
+class Broker:
+    """A broker on the loopback that answers as a test says, and is the leader of every topic."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.asked: list[int] = []
+        self._threads = [threading.Thread(target=self._listen, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(SOON_S)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as reading:
+            while head := reading.read(4):
+                question = reading.read(struct.unpack(">i", head)[0])
+                kind, _, number = struct.unpack_from(">hhi", question)
+                self.asked.append(kind)
+                pieces = self._metadata(number) if kind == METADATA else self._answering(kind, number)
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(0.01)
+                if not pieces:
+                    return
+
+    def _metadata(self, number: int) -> tuple[bytes, ...]:
+        partition = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition
+        topic = MetadataResponse.MetadataResponseTopic(
+            error_code=0,
+            name=TOPIC,
+            partitions=[partition(error_code=0, partition_index=0, leader_id=1, replica_nodes=[1], isr_nodes=[1])],
+        )
+        broker = MetadataResponse.MetadataResponseBroker(node_id=1, host="127.0.0.1", port=self.port)
+        answer = MetadataResponse(version=METADATA_VERSION, brokers=[broker], controller_id=1, topics=[topic])
+        return (framed(number, answer.encode()),)
+
+
+def framed(number: int, body: bytes) -> bytes:
+    """An answer with its length, the question's number and no tags."""
+    return struct.pack(">iib", len(body) + 5, number, 0) + body
+
+
+def identity(code: int = 0, number: int = 42) -> bytes:
+    """The body of an answer that gives a producer a number, or an error."""
+    return bytes(InitProducerIdResponse(version=IDENTITY_VERSION, error_code=code, producer_id=number, producer_epoch=0).encode())
+
+
+def question() -> InitProducerIdRequest:
+    """A question of the kind that a producer asks first."""
+    return InitProducerIdRequest(version=IDENTITY_VERSION, transaction_timeout_ms=1, producer_id=-1, producer_epoch=-1)
+
+
+@contextmanager
+def serving(answering: Answering) -> Iterator[Broker]:
+    """A broker for the length of a block."""
+    broker = Broker(answering)
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+@contextmanager
+def wired(answering: Answering) -> Iterator[Wire]:
+    """A connection to a broker that answers so."""
+    with serving(answering) as broker:
+        wire = Wire("127.0.0.1", broker.port, within_s=SOON_S)
+        try:
+            yield wire
+        finally:
+            wire.close()
+
+
+@contextmanager
+def led(answering: Answering) -> Iterator[tuple[Leader, Broker]]:
+    """The way to the leader of a topic, which answers so."""
+    with serving(answering) as broker:
+        leader = Leader(f"127.0.0.1:{broker.port}", TOPIC, request_wait_s=SOON_S)
+        try:
+            yield leader, broker
+        finally:
+            leader.let_go()
+
+
+def code_of(answer: InitProducerIdResponse) -> int:
+    """The code of an answer."""
+    return int(answer.error_code)
+
+
+def test_an_answer_in_pieces_is_taken_whole() -> None:
+    """TCP keeps no borders: what comes byte by byte, and what is longer than one read, is one answer."""
+    pieces: Answering = lambda _, number: tuple(bytes([byte]) for byte in framed(number, identity(number=number)))  # noqa: E731
+    with wired(pieces) as wire:
+        assert [1, 2] == [wire.ask(question(), within_s=SOON_S).producer_id for _ in range(2)]
+    text = "x" * 30_000
+    brokers = [MetadataResponse.MetadataResponseBroker(node_id=each, host=text, port=1) for each in range(9)]
+    long = MetadataResponse(version=METADATA_VERSION, brokers=brokers, controller_id=1, topics=[]).encode()
+    with serving(lambda _, number: (framed(number, long),)) as broker:
+        broker._metadata = lambda number: (framed(number, long),)  # type: ignore[method-assign]
+        wire = Wire("127.0.0.1", broker.port, within_s=SOON_S)
+        answer = wire.ask(MetadataRequest(version=METADATA_VERSION, topics=[]), within_s=SOON_S)
+        wire.close()
+    assert [text] * 9 == [each.host for each in answer.brokers]
+
+
+@pytest.mark.parametrize(
+    "answering",
+    [
+        lambda *_: (),
+        lambda _, number: (framed(number + 1, identity()),),
+        lambda _, number: (framed(number, b"\x00"),),
+        lambda *_: (struct.pack(">i", -1),),
+        lambda *_: (struct.pack(">i", 2**31 - 1),),
+    ],
+    ids=["hangs up", "another question's", "cut short", "length below 0", "length beyond all bounds"],
+)
+def test_what_is_no_answer_is_an_error(answering: Answering) -> None:
+    """A broker that is none, or answers another question, is left."""
+    with wired(answering) as wire, pytest.raises(OSError, match="the broker"):
+        wire.ask(question(), within_s=SOON_S)
+
+
+def test_a_broker_that_is_silent_is_left_in_time() -> None:
+    """No thread waits longer for an answer than it may."""
+    with wired(lambda *_: (b"\0",)) as wire:
+        began_s = time.monotonic()
+        with pytest.raises(OSError, match="did not answer in"):
+            wire.ask(question(), within_s=0.2)
+        assert time.monotonic() - began_s < SOON_S
+
+
+def test_who_waits_for_an_answer_can_be_interrupted() -> None:
+    """A log that is closed waits for nobody."""
+    with led(lambda *_: (b"\0",)) as (leader, _):
+        timer = threading.Timer(0.1, leader.interrupt)
+        timer.start()
+        with pytest.raises(ConnectionError, match="closed"):
+            leader.ask(question(), code_of, until_s=time.monotonic() + 60)
+        timer.join()
+
+
+def test_the_same_question_is_asked_again_until_it_is_answered_and_the_leader_is_looked_for_anew() -> None:
+    """A broker that hangs up or leads no more is no end: another leads then."""
+    answers = [(), (NOT_LEADER,), (0,)]
+
+    def answering(_: int, number: int) -> tuple[bytes, ...]:
+        return tuple(framed(number, identity(code)) for code in answers.pop(0))
+
+    with led(answering) as (leader, broker):
+        assert 42 == leader.ask(question(), code_of, until_s=time.monotonic() + SOON_S).producer_id
+    assert [METADATA, IDENTITY] * 3 == broker.asked
+    assert 3 == leader.asked_count
+
+
+def test_a_refusal_is_not_asked_again() -> None:
+    """What another try can't mend is told at once."""
+    with led(lambda _, number: (framed(number, identity(REFUSED)),)) as (leader, broker):
+        with pytest.raises(kafka_errors.TopicAuthorizationFailedError):
+            leader.ask(question(), code_of, until_s=time.monotonic() + SOON_S)
+        assert [METADATA, IDENTITY] == broker.asked
+
+
+def test_where_nobody_listens_nothing_was_asked() -> None:
+    """An append of which no byte can have gone out is not ambiguous."""
+    with serving(lambda *_: ()) as broker:
+        port = broker.port
+    leader = Leader(f"127.0.0.1:{port}", TOPIC, request_wait_s=SOON_S)
+    with pytest.raises(ConnectionRefusedError):
+        leader.ask(question(), code_of, until_s=time.monotonic() + 0.3)
+    assert 0 == leader.asked_count

@@ -7,11 +7,12 @@ its tail into this process's fold and wakes whoever waits for it.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from console.clock import wall_ms
+from console.follower import Folded, Follower
 from eventlog.lane_lock import LaneLocks
 from eventlog.port import EntryTooLarge, EventLog, LogError, LogRegressed, LogUnavailable, LogUnfit
 from gateway.https import boot_clock_s
@@ -76,70 +77,6 @@ FATAL: Final = (LogRegressed, LogUnfit, EntryTooLarge)
 T = TypeVar("T")
 
 
-class Folded(Protocol):
-    """What a follower feeds: a fold with the position that it reads next."""
-
-    next_position: int
-
-    def absorb(self, records: Sequence[Record]) -> None:
-        """Take records in, in order."""
-
-
-class _Waiter(NamedTuple):
-    """Who waits until a fold stands beyond a position, and until when."""
-
-    position: int
-    timer: asyncio.TimerHandle | None
-    told: Callable[[], None]
-
-
-class Follower:
-    """One stream's tail in this process: the fold, and who waits for it."""
-
-    def __init__(self, stream: str, view: Folded) -> None:
-        self.stream = stream
-        self.view = view
-        self._waiters: dict[object, _Waiter] = {}
-
-    async def beyond(self, position: int) -> None:
-        """Return when the fold stands beyond that position."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.tell(position, None, lambda: None if future.done() else future.set_result(None))
-        await future
-
-    def tell(self, position: int, wait_s: float | None, told: Callable[[], None]) -> None:
-        """Call `told` once, never at once: when the fold stands beyond that position, after `wait_s`, or when it is let go.
-
-        No task waits: a page of answers wakes a worker of every lane, and a wake-up by tasks took 60 us where this takes 20.
-        """
-        loop = asyncio.get_running_loop()
-        if self.view.next_position > position:
-            loop.call_soon(told)
-            return
-        me = object()
-        timer = None if wait_s is None else loop.call_later(wait_s, lambda: self._end(me))
-        self._waiters[me] = _Waiter(position, timer, told)
-
-    def wake(self) -> None:
-        """Wake whoever waited for what has been folded."""
-        for me, waiter in list(self._waiters.items()):
-            if self.view.next_position > waiter.position:
-                self._end(me)
-
-    def let_go(self) -> None:
-        """Wake whoever would not wait for ever: the process is to end. Who must have read so far goes on waiting."""
-        for me, waiter in list(self._waiters.items()):
-            if waiter.timer is not None:
-                self._end(me)
-
-    def _end(self, me: object) -> None:
-        waiter = self._waiters.pop(me, None)
-        if waiter is not None:
-            if waiter.timer is not None:
-                waiter.timer.cancel()
-            waiter.told()
-
-
 class Driver:
     """Drives workers on a log and a gateway until `stop` is called and they have finished, or something fatal happens."""
 
@@ -172,26 +109,43 @@ class Driver:
         followers = [asyncio.create_task(self._follow(follower), name=stream) for stream, follower in self._followers.items()]
         tasks = [asyncio.create_task(self._drive(name, worker), name=name) for name, worker in workers.items()]
         limit = asyncio.create_task(self._stop_limit(), name="stop limit")
+        # Not `finally`: compiled by mypyc 2.4, one that awaits raises the error of an earlier call again.
         try:
-            await self._caught_up(followers)
-            ready()
-            pending: set[asyncio.Task[None]] = {*tasks, *followers, limit}
-            while not all(task.done() for task in tasks):
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                if limit.done():
-                    self.cut_off = tuple(task.get_name() for task in tasks if not task.done())
-                    self._logger.warning("workers_cut_off", workers=list(self.cut_off))
-                    break
-        finally:
-            self._stopping.set()
-            for task in (*tasks, *followers, limit):
-                task.cancel()
-            await asyncio.gather(*tasks, *followers, limit, return_exceptions=True)
-            if self._gateway is not None:
-                await self._gateway.close()
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            await self._until_ended(tasks, followers, limit, ready)
+        except BaseException:
+            await self._let_go([*tasks, *followers, limit])
+            raise
+        await self._let_go([*tasks, *followers, limit])
+
+    async def _until_ended(
+        self,
+        tasks: list[asyncio.Task[None]],
+        followers: list[asyncio.Task[None]],
+        limit: asyncio.Task[None],
+        ready: Callable[[], None],
+    ) -> None:
+        """Return when the workers have ended or their time is over. Raises what was fatal."""
+        await self._caught_up(followers)
+        ready()
+        pending: set[asyncio.Task[None]] = {*tasks, *followers, limit}
+        while not all(task.done() for task in tasks):
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if limit.done():
+                self.cut_off = tuple(task.get_name() for task in tasks if not task.done())
+                self._logger.warning("workers_cut_off", workers=list(self.cut_off))
+                break
+
+    async def _let_go(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End all of these, the gateway and the threads."""
+        self._stopping.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._gateway is not None:
+            await self._gateway.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def view(self, stream: str) -> Any:
         """This process's fold of a stream."""

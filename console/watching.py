@@ -14,7 +14,8 @@ from schemas.facts import AnswersReceived, Fact
 from schemas.streams import ALL_STREAMS, MODES, Record, lane
 
 if TYPE_CHECKING:
-    from console.driver import Driver, Folded
+    from console.driver import Driver
+    from console.follower import Folded
     from eventlog.port import EventLog
     from lane.view import LaneView, Listener
 

@@ -25,7 +25,8 @@ from schemas.codec import Codec, schema_entries
 from schemas.streams import DESK, MODES, RESPONSES, SCHEMAS, Record, lane
 
 if TYPE_CHECKING:
-    from console.driver import Driver, Folded
+    from console.driver import Driver
+    from console.follower import Folded
     from console.watching import Watching
     from consumers.responses import ResponsesView
     from gateway.port import Gateway

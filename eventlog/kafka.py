@@ -1,8 +1,9 @@
 """The log on Apache Kafka, the distributed engine; must not know what a record means.
 
 A stream is a topic with one partition, its position is Kafka's offset, its clock the broker's (LogAppendTime). Positions are
-always given: there is no consumer group and no committed offset. The parts: `kafka_link` (clients, errors), `kafka_topics`
-(settings that lose nothing), `kafka_writer`, `kafka_reader` (by position), `kafka_tail` (following).
+always given: there is no consumer group and no committed offset. The parts: `kafka_link` (clients, errors), `kafka_wire`
+(asking without a client), `kafka_topics` (settings that lose nothing), `kafka_writer`, `kafka_reader` (by position), `kafka_tail`
+(following).
 """
 
 import threading
@@ -30,7 +31,7 @@ class KafkaLog:
         self.topics: Final = {stream: topic_prefix + stream for stream in ALL_STREAMS}
         topics = self.topics
         self._ends: Final = EndReader(bootstrap, topics)
-        self._positions: Final = PositionReader(bootstrap, topics)
+        self._positions: Final = PositionReader(bootstrap, topics, self._ends.end)
         self._tail: Final = Tail(bootstrap, topics, self._ends.end_since)
         self._writers: Final = {
             stream: StreamWriter(bootstrap, topic, told=partial(self._tail.take_written, stream), delivery_wait_s=delivery_wait_s)

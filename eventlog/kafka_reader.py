@@ -2,14 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import TopicPartition
+from kafka.protocol.consumer import FetchRequest
 
-from eventlog.kafka_link import READ_WAIT_S, REQUEST_WAIT_S, assign_all, connect_consumer, translated
-from eventlog.port import BATCH_COUNT_MAX, LogRegressed, LogUnavailable
+from eventlog.kafka_link import FETCH_BYTES_MAX, READ_WAIT_S, REQUEST_WAIT_S, connect_consumer, translated
+from eventlog.kafka_records import records_of
+from eventlog.kafka_wire import Leader
+from eventlog.port import LogRegressed, LogUnavailable
 from eventlog.runs import runs
 from schemas.streams import Record
 
@@ -17,20 +20,19 @@ GAP_COUNT_MAX: Final = 200
 """Positions not further apart than this are read in one go: reading 200 records past costs less than another question."""
 
 PARTITION_BYTES_MAX: Final = 1024 * 1024
-"""Most bytes of one answer (a larger single record still comes): scattered positions throw most of it away."""
-
-AHEAD_COUNT: Final = BATCH_COUNT_MAX
-"""Records taken from one answer, asked for or not: a batch is unpacked from its beginning for each question about it, which took
-three fifths of a drain where batches of 5,000 were asked for 50 at a time."""
+"""Most bytes of one answer (a larger single batch still comes): scattered positions throw most of it away."""
 
 AHEAD_BYTES_MAX: Final = 32 * 1024 * 1024
 """Most bytes of values kept of what was read and not asked for yet, of one stream; the oldest go first."""
 
 IDLE_WAIT_MS: Final = 5
-"""How long a broker holds a question at a stream's end, where the library asks ahead: the next seek waits for it."""
+"""How long a broker holds a question at a stream's end before it says that nothing is there."""
 
-POLL_WAIT_S: Final = 0.2
-"""How long one poll waits before the clock is looked at."""
+FETCH_VERSION: Final = 12
+"""Fetch by topic name."""
+
+UNKNOWN: Final = -1
+"""What a fetch says of epochs and of what a copy would tell."""
 
 
 @dataclass(slots=True)
@@ -63,15 +65,18 @@ class _Ahead:
 
 
 class PositionReader:
-    """One client that reads scattered positions, one caller at a time."""
+    """Reads scattered positions, for one caller at a time. An answer holds more than was asked for: the rest is kept for a while,
+    for a batch is unpacked from its beginning for each question about it."""
 
-    def __init__(self, bootstrap: str, topics: Mapping[str, str]) -> None:
-        """Connect nothing yet: the first fetch does. `topics` maps streams to topics."""
+    def __init__(self, bootstrap: str, topics: Mapping[str, str], end: Callable[[str], int]) -> None:
+        """Connect nothing yet: the first fetch does. `topics` maps streams to topics, `end` says where a stream ends."""
         self._bootstrap: Final = bootstrap
         self._topics: Final = topics
+        self._end: Final = end
         self._turn: Final = threading.Lock()
-        self._consumer: Any = None
-        self._partitions: dict[str, TopicPartition] = {}
+        self._leaders: Final = {
+            stream: Leader(bootstrap, topic, request_wait_s=REQUEST_WAIT_S) for stream, topic in topics.items()
+        }
         self._ahead: Final[dict[str, _Ahead]] = {stream: _Ahead() for stream in topics}
 
     def fetch(self, stream: str, positions: Sequence[int]) -> Sequence[Record]:
@@ -91,7 +96,9 @@ class PositionReader:
         return tuple(found[position] for position in positions)
 
     def close(self) -> None:
-        """End the client."""
+        """End the connections; a fetch that is under way raises."""
+        for leader in self._leaders.values():
+            leader.interrupt()
         with self._turn:
             self._let_go()
 
@@ -99,42 +106,52 @@ class PositionReader:
         """Read from the first to the last of rising positions and keep those asked for."""
         if run[0] < 0:
             raise _gone(stream, run)
-        consumer, partition = self._resumed(stream)
-        wanted, last, found = set(run), run[-1], dict[int, Record]()
+        wanted, last, reached, found = set(run), run[-1], run[0], dict[int, Record]()
         deadline = time.monotonic() + READ_WAIT_S
-        try:
-            reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000))
-            if not run[0] - GAP_COUNT_MAX <= reached <= run[0]:  # a seek throws away what the client has read ahead
-                consumer.seek(partition, run[0])
-                reached = run[0]
-            while reached <= last:
-                batch = consumer.poll(timeout_ms=int(POLL_WAIT_S * 1000), max_records=AHEAD_COUNT).get(partition, [])
-                found.update((record.position, record) for record in batch if record.position in wanted)
-                self._ahead[stream].keep(record for record in batch if record.position not in wanted)
-                # The consumer's own position also passes what compaction took away.
-                reached = consumer.position(partition, timeout_ms=int(REQUEST_WAIT_S * 1000)) or reached
-                if not batch and consumer.end_offsets([partition], timeout_ms=int(REQUEST_WAIT_S * 1000))[partition] <= last:
-                    raise _gone(stream, [last])
-                if reached <= last and time.monotonic() > deadline:
-                    raise LogUnavailable(f"{stream} could not be read at {reached} in {READ_WAIT_S:.0f} s: try again.")
-        finally:
-            consumer.pause(partition)
+        while reached <= last:
+            batch, reached = self._read(stream, reached, deadline)
+            found.update((record.position, record) for record in batch if record.position in wanted)
+            self._ahead[stream].keep(record for record in batch if record.position not in wanted)
+            if not batch and reached <= last and self._end(stream) <= last:
+                raise _gone(stream, [last])
+            if reached <= last and time.monotonic() > deadline:
+                raise LogUnavailable(f"{stream} could not be read at {reached} in {READ_WAIT_S:.0f} s: try again.")
         return found
 
-    def _resumed(self, stream: str) -> tuple[Any, TopicPartition]:
-        if self._consumer is None:
-            self._consumer = connect_consumer(self._bootstrap, partition_bytes_max=PARTITION_BYTES_MAX, idle_wait_ms=IDLE_WAIT_MS)
-            self._partitions = assign_all(self._consumer, self._topics.values())
-        partition = self._partitions[self._topics[stream]]
-        self._consumer.resume(partition)
-        return self._consumer, partition
+    def _read(self, stream: str, start: int, until_s: float) -> tuple[list[Record], int]:
+        """Return some records from there on, and where reading goes on: that also passes what compaction took away."""
+        partition = FetchRequest.FetchTopic.FetchPartition(
+            partition=0,
+            current_leader_epoch=UNKNOWN,
+            fetch_offset=start,
+            last_fetched_epoch=UNKNOWN,
+            log_start_offset=UNKNOWN,
+            partition_max_bytes=PARTITION_BYTES_MAX,
+        )
+        request = FetchRequest(
+            version=FETCH_VERSION,
+            replica_id=UNKNOWN,
+            max_wait_ms=IDLE_WAIT_MS,
+            min_bytes=1,
+            max_bytes=FETCH_BYTES_MAX,
+            isolation_level=0,
+            session_id=0,
+            session_epoch=UNKNOWN,
+            topics=[FetchRequest.FetchTopic(topic=self._topics[stream], partitions=[partition])],
+            forgotten_topics_data=[],
+            rack_id="",
+        )
+        answer = self._leaders[stream].ask(request, _code_of, until_s=until_s)
+        return records_of(answer.responses[0].partitions[0].records or b"", start, topic=self._topics[stream])
 
     def _let_go(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        for stream in self._ahead:
+        for stream, leader in self._leaders.items():
             self._ahead[stream] = _Ahead()
-        if consumer is not None:
-            consumer.close()
+            leader.let_go()
+
+
+def _code_of(answer: Any) -> int:
+    return int(answer.error_code or answer.responses[0].partitions[0].error_code)
 
 
 class EndReader:

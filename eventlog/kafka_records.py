@@ -14,6 +14,7 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import Fetcher
+from kafka.record.memory_records import MemoryRecords
 
 from eventlog.kafka_batch import records_in
 from schemas.streams import Record
@@ -29,8 +30,7 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-py
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: object) -> Iterator[Record]:
         """As the library's own, for readers of what is not committed; positions count also what compaction took away."""
         while (batch := records.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise kafka_errors.CorruptRecordError(f"the batch of {tp.topic} at {batch.base_offset} has a wrong checksum")
+            _check(batch, tp.topic)
             self.leader_epoch = batch.leader_epoch
             if not batch.is_control_batch:
                 for record in unpacked(batch, self.fetch_offset):
@@ -43,6 +43,22 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-py
 def install(consumer: Any) -> None:
     """Let a consumer give `Record`s."""
     consumer._fetcher.PartitionRecords = FetchedRecords
+
+
+def records_of(answer: bytes, first: int, *, topic: str) -> tuple[list[Record], int]:
+    """Return an answer's records from position `first` on, and where reading goes on. Raises CorruptRecordError."""
+    found, reached, batches = list[Record](), first, MemoryRecords(answer)
+    while (batch := batches.next_batch()) is not None:
+        _check(batch, topic)
+        if not batch.is_control_batch:
+            found += unpacked(batch, first)
+        reached = max(reached, batch.next_offset)
+    return found, reached
+
+
+def _check(batch: Any, topic: str) -> None:
+    if not batch.validate_crc():
+        raise kafka_errors.CorruptRecordError(f"the batch of {topic} at {batch.base_offset} has a wrong checksum")
 
 
 def unpacked(batch: Any, first: int) -> list[Record]:

@@ -12,7 +12,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final
 
-ROOMS: Final = ("schemas", "lane", "eventlog", "gateway", "replay", "consumers")
+ROOMS: Final = ("schemas", "lane", "eventlog", "gateway", "replay", "consumers", "console")
 """The packages of which modules are compiled. All of each counts: mypyc copies constants from where they stand."""
 
 PLAIN_SETTING: Final = "TIDEGATE_PLAIN"

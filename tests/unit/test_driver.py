@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from console.driver import Driver, Follower
+from console.driver import Driver
+from console.follower import Follower
 from eventlog.lane_lock import LaneLocks
 from eventlog.memory import Fault, MemoryLog
 from eventlog.port import Appended, AppendNotDone, EntryTooLarge, EventLog, LogUnavailable

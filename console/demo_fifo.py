@@ -7,6 +7,7 @@ from gateway.authority_process import running_authority
 from gateway.https import HttpsGateway, boot_clock_s
 from gateway.port import Transmission
 from producers.publisher import Message
+from schemas.cloudevents import keys_text
 from schemas.messages import Attributes
 
 IN_FLIGHT: Final = 1
@@ -48,7 +49,7 @@ def plain_transmission(attributes: Attributes, payload: bytes) -> Transmission:
         kind=attributes.kind,
         channel=attributes.channel,
         function=attributes.function,
-        keys=attributes.keys,
+        keys=keys_text(attributes.keys),
         start_by_s=boot_clock_s() + START_WITHIN_S,
         within_s=END_WITHIN_S,
     )

@@ -3,7 +3,6 @@
 Transport is not verdict (R50): a reply says what became of the bytes on the wire, never what CBSA thinks of them.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -30,7 +29,8 @@ class Transmission:
     kind: str
     channel: str
     function: str
-    keys: Mapping[str, Sequence[str]]
+    keys: str
+    """The document keys as the record says them: an object of lists of strings, as JSON. Nobody on the way looks inside."""
     start_by_s: float
     """Reading of the sender's boot clock (CLOCK_BOOTTIME, seconds) after which the send must not start any more (R41)."""
     within_s: float

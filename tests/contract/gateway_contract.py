@@ -6,6 +6,7 @@ gateway reaches: a simulated authority which tells what came in. Tests share a p
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -41,7 +42,7 @@ def cargo(wire_key: str, **changed: Any) -> Transmission:
         "kind": "cargo",
         "channel": "edi",
         "function": "original",
-        "keys": {"ccn": [wire_key]},
+        "keys": json.dumps({"ccn": [wire_key]}),
         "start_by_s": boot_clock_s() + 5.0,
         "within_s": 10.0,
     }
@@ -82,13 +83,27 @@ class GatewayContract:
         """Return what came in under this key."""
         return [row for row in authority.history() if row["idempotency_key"] == wire_key]
 
+    def test_a_line_end_beside_the_keys_makes_no_header_of_its_own(self, authority: AuthorityProcess) -> None:
+        """What a record says is never a part of the request's frame: blanks go, and what is no JSON is refused unsent."""
+        key, torn = fresh_key("blank"), fresh_key("torn")
+
+        async def scenario(gateway: Gateway) -> None:
+            assert "transmitted" == (await gateway.send(cargo(key, keys='{"ccn":\r\n\t["B1"]}'))).result
+            assert "refused" == (await gateway.send(cargo(torn, keys='{"ccn": ["B2"]}\r\nX-Other: 1'))).result
+
+        self.run(authority, scenario)
+        assert [{"ccn": ["B1"]}] == [row["keys"] for row in self.rows_of(authority, key)]
+        assert [] == self.rows_of(authority, torn)
+
     def test_a_message_arrives_as_it_was_given_and_its_answer_names_its_key(self, authority: AuthorityProcess) -> None:
         """Bytes are never altered, and a capture comes only from an answer that names the key (I4a, I4e)."""
         key = fresh_key("whole")
 
         async def scenario(gateway: Gateway) -> None:
             payload = bytes(range(256)) * 8
-            reply = await gateway.send(cargo(key, payload=payload, keys={"ccn": ["ÉTÉ-1", "x\r\ny"]}))
+            reply = await gateway.send(
+                cargo(key, payload=payload, keys=json.dumps({"ccn": ["ÉTÉ-1", "x\r\ny"]}, ensure_ascii=False))
+            )
             assert (reply.result, reply.started_s is not None) == ("transmitted", True)
             answer = (await answers_for(gateway, key))[0]
             assert (answer.outcome, answer.receiver) == ("captured", "acme")

@@ -142,6 +142,7 @@ class SimulatedAuthority:
 
 
 def _taken(transmission: Transmission) -> TakenMessage:
+    keys = json.loads(transmission.keys)
     return TakenMessage(
         wire_key=transmission.wire_key,
         tenant=transmission.tenant,
@@ -149,9 +150,9 @@ def _taken(transmission: Transmission) -> TakenMessage:
         kind=transmission.kind,
         channel=transmission.channel,
         function=transmission.function,
-        keys={role: tuple(keys) for role, keys in transmission.keys.items()},
+        keys={role: tuple(listed) for role, listed in keys.items()},
         sha256=hashlib.sha256(transmission.payload).hexdigest(),
-        own=own_key_of(transmission.kind, transmission.keys, transmission.wire_key),
+        own=own_key_of(transmission.kind, keys, transmission.wire_key),
     )
 
 

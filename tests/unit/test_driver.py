@@ -34,7 +34,7 @@ MESSAGE = Transmission(
     kind="cargo",
     channel="edi",
     function="original",
-    keys={},
+    keys="{}",
     start_by_s=0.0,
     within_s=1.0,
 )

@@ -37,10 +37,14 @@ UNKNOWN: Final = -1
 
 @dataclass(slots=True)
 class _Ahead:
-    """Records of one stream that were read on the way to others; payloads are asked for nearly in the order of the log."""
+    """Records of one stream that were read on the way to others; payloads are asked for nearly in the order of the log.
+
+    `reached` is where the last answer ended.
+    """
 
     records: dict[int, Record] = field(default_factory=dict)
     size_bytes: int = 0
+    reached: int = 0
 
     def keep(self, records: Iterable[Record]) -> None:
         """Keep these, and let go of the oldest beyond AHEAD_BYTES_MAX."""
@@ -106,16 +110,19 @@ class PositionReader:
         """Read from the first to the last of rising positions and keep those asked for."""
         if run[0] < 0:
             raise _gone(stream, run)
-        wanted, last, reached, found = set(run), run[-1], run[0], dict[int, Record]()
+        ahead, wanted, last, found = self._ahead[stream], set(run), run[-1], dict[int, Record]()
+        # What was just passed over is asked for soon, and would be read again from the beginning of its batch.
+        reached = ahead.reached if run[0] - GAP_COUNT_MAX <= ahead.reached <= run[0] else run[0]
         deadline = time.monotonic() + READ_WAIT_S
         while reached <= last:
             batch, reached = self._read(stream, reached, deadline)
             found.update((record.position, record) for record in batch if record.position in wanted)
-            self._ahead[stream].keep(record for record in batch if record.position not in wanted)
+            ahead.keep(record for record in batch if record.position not in wanted)
             if not batch and reached <= last and self._end(stream) <= last:
                 raise _gone(stream, [last])
             if reached <= last and time.monotonic() > deadline:
                 raise LogUnavailable(f"{stream} could not be read at {reached} in {READ_WAIT_S:.0f} s: try again.")
+        ahead.reached = reached
         return found
 
     def _read(self, stream: str, start: int, until_s: float) -> tuple[list[Record], int]:

@@ -28,6 +28,9 @@ FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 READ_BYTES: Final = 64 * 1024
 """Read at first: most answers are a hundred bytes and come whole with it; of a longer one the rest is read at once."""
 
+HEAD_BYTES_MAX: Final = 64
+"""Most bytes of an answer's head: the question's number, and tags that no broker writes so far."""
+
 RETRY_PAUSE_S: Final = 0.1
 """Pause before the brokers are asked again who leads: a change of leader takes some hundred milliseconds."""
 
@@ -64,7 +67,7 @@ class Wire:
         except BlockingIOError as error:  # what the socket's own limits of time are told as
             raise TimeoutError(f"the broker did not answer in {within_s:.1f} s") from error
         kind = request.header.get_response_class()
-        head = io.BytesIO(body[:READ_BYTES])
+        head = io.BytesIO(body[:HEAD_BYTES_MAX])
         try:
             if kind.parse_header(head).correlation_id != self._asked:
                 raise ConnectionError("the broker answered another question")
@@ -81,7 +84,7 @@ class Wire:
         """Let go of the connection."""
         self._socket.close()
 
-    def _answer(self) -> bytes:
+    def _answer(self) -> bytearray:
         """Read one answer whole."""
         got = 0
         while got < _LENGTH.size:
@@ -91,13 +94,13 @@ class Wire:
             raise ConnectionError(f"the broker's answer has {length} bytes")
         first = self._buffer[_LENGTH.size : min(got, _LENGTH.size + length)]
         if len(first) == length:
-            return bytes(first)
+            return first
         body = bytearray(length)
         body[: len(first)] = first
         got = len(first)
         while got < length:
             got += self._read(memoryview(body)[got:], socket.MSG_WAITALL)
-        return bytes(body)
+        return body
 
     def _read(self, into: memoryview, flags: int) -> int:
         count = self._socket.recv_into(into, 0, flags)

@@ -1,22 +1,47 @@
 """Why a message may not go now, and what that is called in a sentence; must not know the rules that find it."""
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 if TYPE_CHECKING:
     from lane.document import Document
     from lane.message import Message
 
 
-class Blocker(NamedTuple):
-    """Why a message may not go now: the rule or edge, and the document whose change may end it.
+Kind: TypeAlias = Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle", "flight"]
 
-    `message`: the message that stands in the way, where there is one.
+
+@final
+class Blocker:
+    """Why a message may not go now: the rule or edge, and the document whose change may end it; never changed.
+
+    `message`: the message that stands in the way, where there is one. No named tuple: compiled, that takes ten times as long to
+    make, and a trip is judged once for each of its shipments.
     """
 
-    rule: str
-    kind: Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle", "flight"]
-    topic: "Document"
-    message: "Message | None" = None
+    __slots__ = ("kind", "message", "rule", "topic")
+
+    def __init__(self, rule: str, kind: Kind, topic: "Document", message: "Message | None" = None) -> None:
+        self.rule = rule
+        self.kind: Kind = kind
+        self.topic = topic
+        self.message = message
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Blocker):
+            return NotImplemented
+        same = self.rule == other.rule and self.kind == other.kind
+        return same and self.topic is other.topic and self.message is other.message
+
+    def __hash__(self) -> int:
+        return hash((self.rule, self.kind))
+
+    def by(self, rule: str) -> "Blocker":
+        """The same by another rule."""
+        return Blocker(rule, self.kind, self.topic, self.message)
+
+    def by_nobody(self) -> "Blocker":
+        """The same with no message named."""
+        return Blocker(self.rule, self.kind, self.topic)
 
     @property
     def sentence(self) -> str:

@@ -56,10 +56,12 @@ class RulesTooOld(Exception):
 def apply(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...]:
     """Let one fact take effect at its position. Raises RulesTooOld; positions must rise."""
     assert position > state.position, f"position {position} after {state.position}: the log was not read in order"
+    at_ms = fact.at_ms
     state.position = position
-    state.now_ms = max(state.now_ms, fact.at_ms)
-    state.at_ms = fact.at_ms
-    while state.timed and state.timed[0][0] <= fact.at_ms:
+    state.at_ms = at_ms
+    if at_ms > state.now_ms:
+        state.now_ms = at_ms
+    while state.timed and state.timed[0][0] <= at_ms:
         refresh(state, heappop(state.timed)[1])
     if type(fact) in SOURCED:
         broken = _off_chain(state, fact.source)  # type: ignore[union-attr]  # each of those has one
@@ -81,57 +83,56 @@ def _look_at_settled(state: LaneState) -> None:
 
 
 def _effect(state: LaneState, position: int, fact: LaneFact) -> tuple[Finding, ...]:  # noqa: C901 - one table, one line a fact
-    match fact:
-        case MessageReceived():
-            return identity.receive(state, position, fact)
-        case SendIntended():
-            return grants.intend(state, position, fact)
-        case SendsConcluded():
-            return outcomes.conclude(state, position, fact)
-        case AnswersReceived():
-            return outcomes.answer(state, fact)
-        case OutageDeclared():
-            return gate.declare(state, position, fact)
-        case OutageResolved():
-            return gate.resolve(state, position, fact)
-        case ComponentOverridden():
-            return gate.override(state, position, fact)
-        case WindowEnded():
-            return gate.end_window(state, position, fact)
-        case LaneTaken():
-            return grants.take(state, position, fact)
-        case LaneReleased():
-            return grants.release(state, position, fact)
-        case StillHere():
-            return grants.still_here(state, position, fact)
-        case MessageRefused():
-            return identity.refuse(state, fact)
-        case StatusAnswered():
-            return outcomes.status(state, position, fact)
-        case PersonNeeded():
-            return outcomes.need_person(state, position, fact)
-        case SettlingElapsed():
-            return outcomes.settle_in(state, fact)
-        case HorizonMoved():
-            return move_horizon(state, fact)
-        case GraceElapsed():
-            return acts.elapse(state, position, fact)
-        case MessageWithdrawn():
-            return acts.withdraw(state, position, fact)
-        case MessageFiled():
-            return acts.file(state, position, fact)
-        case MessageSettled():
-            return acts.settle(state, position, fact)
-        case CaptureRevoked():
-            return acts.revoke(state, position, fact)
-        case ReplayChanged():
-            return acts.replay(state, position, fact)
-        case PolicyAdopted():
-            return _adopt(state, position, fact)
-        case RulesAdopted():
-            return _adopt_rules(state, fact)
-        case _:
-            assert_never(fact)
+    """`isinstance` and no `match`: compiled, a match asks Python about each class, which took 0.1 us of a fact's 5."""
+    if isinstance(fact, MessageReceived):
+        return identity.receive(state, position, fact)
+    if isinstance(fact, SendIntended):
+        return grants.intend(state, position, fact)
+    if isinstance(fact, SendsConcluded):
+        return outcomes.conclude(state, position, fact)
+    if isinstance(fact, AnswersReceived):
+        return outcomes.answer(state, fact)
+    if isinstance(fact, OutageDeclared):
+        return gate.declare(state, position, fact)
+    if isinstance(fact, OutageResolved):
+        return gate.resolve(state, position, fact)
+    if isinstance(fact, ComponentOverridden):
+        return gate.override(state, position, fact)
+    if isinstance(fact, WindowEnded):
+        return gate.end_window(state, position, fact)
+    if isinstance(fact, LaneTaken):
+        return grants.take(state, position, fact)
+    if isinstance(fact, LaneReleased):
+        return grants.release(state, position, fact)
+    if isinstance(fact, StillHere):
+        return grants.still_here(state, position, fact)
+    if isinstance(fact, MessageRefused):
+        return identity.refuse(state, fact)
+    if isinstance(fact, StatusAnswered):
+        return outcomes.status(state, position, fact)
+    if isinstance(fact, PersonNeeded):
+        return outcomes.need_person(state, position, fact)
+    if isinstance(fact, SettlingElapsed):
+        return outcomes.settle_in(state, fact)
+    if isinstance(fact, HorizonMoved):
+        return move_horizon(state, fact)
+    if isinstance(fact, GraceElapsed):
+        return acts.elapse(state, position, fact)
+    if isinstance(fact, MessageWithdrawn):
+        return acts.withdraw(state, position, fact)
+    if isinstance(fact, MessageFiled):
+        return acts.file(state, position, fact)
+    if isinstance(fact, MessageSettled):
+        return acts.settle(state, position, fact)
+    if isinstance(fact, CaptureRevoked):
+        return acts.revoke(state, position, fact)
+    if isinstance(fact, ReplayChanged):
+        return acts.replay(state, position, fact)
+    if isinstance(fact, PolicyAdopted):
+        return _adopt(state, position, fact)
+    if isinstance(fact, RulesAdopted):
+        return _adopt_rules(state, fact)
+    assert_never(fact)
 
 
 def _off_chain(state: LaneState, source: Source | None) -> Finding | None:

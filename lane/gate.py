@@ -165,7 +165,7 @@ def trust(channel: Channel) -> None:
 
 def prove(state: LaneState, message: Message) -> None:
     """An application answer proves the link: the canary's wait is over (R32)."""
-    channel = state.channel(message.channel)
+    channel = state.channel(message.form.channel)
     if message.grant > channel.opened_position:
         channel.canary_needed = False
         channel.canary = None

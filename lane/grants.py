@@ -106,19 +106,23 @@ def intend(state: LaneState, position: int, fact: SendIntended) -> tuple[Finding
         return (Finding("R40", f"it names {len(fact.messages)} messages, the batch is {state.policy.batch_max}", void=True),)
     findings = []
     granted: dict[int, Message] = {}
-    wide: dict[str, bool] = {}
+    channel: Channel | None = None
+    wide = False
     for number in fact.messages:
         message = state.messages.get(number)
         if message is None:
             findings.append(Finding("R40", "there is no such message in this lane", number, void=True))
             continue
         name = message.form.channel
-        if name not in wide:
-            wide[name] = _is_wide_open(state, state.channel(name), at_ms=fact.at_ms)
-        judge = _refusal_by_caps_and_turn if wide[name] else refusal
-        refused = judge(state, message, at_ms=fact.at_ms)
+        if channel is None or channel.name != name:  # mostly one for all: it is asked once
+            channel = state.channel(name)
+            wide = _is_wide_open(state, channel, at_ms=fact.at_ms)
+        if wide:
+            refused = _refusal_by_caps_and_turn(state, channel, message, at_ms=fact.at_ms)
+        else:
+            refused = refusal(state, message, at_ms=fact.at_ms)
         if refused is None:
-            _grant(state, message, position, fact)
+            _grant(state, channel, message, position=position, fact=fact)
             granted[number] = message
         else:
             findings.append(_set_right(state, message, refused))
@@ -138,13 +142,11 @@ def refusal(state: LaneState, message: Message, *, at_ms: int) -> Finding | None
     return gate(state, state.channel(message.channel), message, at_ms=at_ms) or _refusal_by_turn(state, message, at_ms=at_ms)
 
 
-def _refusal_by_caps_and_turn(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
+def _refusal_by_caps_and_turn(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
     """The same for a message of a channel that is wide open at that time: what is left is not judged for each member again."""
     if message.state != "held":
         return _no("R40", f"it is {message.state}, not held", message)
-    return _caps(state, state.channel(message.form.channel), message, at_ms=at_ms) or _refusal_by_turn(
-        state, message, at_ms=at_ms
-    )
+    return _caps(state, channel, message, at_ms=at_ms) or _refusal_by_turn(state, message, at_ms=at_ms)
 
 
 def _refusal_by_turn(state: LaneState, message: Message, *, at_ms: int) -> Finding | None:
@@ -165,7 +167,7 @@ def _is_wide_open(state: LaneState, channel: Channel, *, at_ms: int) -> bool:
         and at_ms >= channel.quiet_until_ms
         and channel.suspect_since_ms is None
         and not channel.canary_needed
-        and not any(True for _ in holding(state, channel.name, at_ms=at_ms))
+        and not (state.outages and any(True for _ in holding(state, channel.name, at_ms=at_ms)))
     )
 
 
@@ -210,7 +212,8 @@ def _caps(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -
 
 def rate_per_s(state: LaneState, channel: Channel) -> int | None:
     """The rate in force for a channel: the policy's for it, or a running replay's own where that is slower; None is no limit."""
-    drain, most = channel.drain, state.policy.rate_of(channel.name)
+    drain, policy = channel.drain, state.policy
+    most = policy.channel_rate_max_per_s.get(channel.name, policy.rate_max_per_s)
     if drain is None or drain.status != "running" or drain.left == 0 or drain.rate_per_s is None:
         return most
     return drain.rate_per_s if most is None else min(drain.rate_per_s, most)
@@ -221,11 +224,16 @@ def tokens_milli(state: LaneState, channel: Channel, *, at_ms: int) -> int:
     rate = rate_per_s(state, channel)
     if rate is None:
         return TOKEN * state.policy.in_flight_max
+    return _left_milli(channel, rate, at_ms=at_ms)
+
+
+def _left_milli(channel: Channel, rate: int, *, at_ms: int) -> int:
     full = rate * TOKEN
-    if channel.tokens_milli is None:
+    tokens = channel.tokens_milli
+    if tokens is None:
         return full
-    passed_ms = max(0, at_ms - channel.tokens_at_ms)
-    return min(full, channel.tokens_milli + passed_ms * rate)
+    passed_ms = at_ms - channel.tokens_at_ms
+    return min(full, tokens + passed_ms * rate) if passed_ms > 0 else min(full, tokens)
 
 
 def _canary(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> Finding | None:
@@ -259,10 +267,10 @@ def _may_drain(channel: Channel, message: Message) -> bool:
     return channel.drain is None or channel.drain.status == "running" or not in_drain(channel, message)
 
 
-def _grant(state: LaneState, message: Message, position: int, fact: SendIntended) -> None:
-    channel = state.channel(message.form.channel)
-    if rate_per_s(state, channel) is not None:
-        channel.tokens_milli = tokens_milli(state, channel, at_ms=fact.at_ms) - TOKEN
+def _grant(state: LaneState, channel: Channel, message: Message, *, position: int, fact: SendIntended) -> None:
+    rate = rate_per_s(state, channel)
+    if rate is not None:
+        channel.tokens_milli = _left_milli(channel, rate, at_ms=fact.at_ms) - TOKEN
         channel.tokens_at_ms = max(channel.tokens_at_ms, fact.at_ms)
     if channel.canary_needed:
         channel.canary = message

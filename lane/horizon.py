@@ -97,14 +97,18 @@ def _leave(state: LaneState, message: Message) -> None:
         state.census.left(message)
     if message.corrected_by is not None:
         message.corrected_by.corrects = None
-    for channel in state.channels.values():
-        if channel.canary is message:
-            channel.canary = None
-    doc.filings = tuple(each for each in doc.filings if each is not message)
+    channel = state.channel(message.form.channel)
+    if channel.canary is message:
+        channel.canary = None
+    if doc.raw_filings is message:  # mostly
+        doc.raw_filings = ()
+    else:
+        doc.filings = tuple(each for each in doc.filings if each is not message)
     if not doc.filings:
         doc.on_file, doc.filed_at = False, NEVER
-    doc.aside = tuple(each for each in doc.aside if each is not message)
-    doc.gone = tuple(each for each in doc.gone if each is not message)
+    if doc.more is not None:
+        doc.aside = tuple(each for each in doc.aside if each is not message)
+        doc.gone = tuple(each for each in doc.gone if each is not message)
     named = dict.fromkeys((*message.listed, *message.related))
     for each in _spoken(doc):
         for other in (*each.listed, *each.related):

@@ -26,14 +26,16 @@ CYCLE_COUNT_MAX: Final = 1_000
 
 def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: str = "", code: str = "") -> None:
     """Bring a message into another state and keep every count and index of the lane true. Whoever calls it touches then."""
-    was = message.state
+    was, position = message.state, message.position
+    channel = state.channel(message.form.channel)
     if was == "held":
-        _leave_held(state, message)
-    elif (index := _index(state, was)) is not None:
-        index.pop(message.position, None)
-    drain = state.channel(message.form.channel).drain
-    if drain is not None and to in ("transmitted", "captured", "rejected"):
-        pace.heard_of(drain, at_ms - message.since_ms, was=was, to=to)
+        _leave_held(state, channel, message)
+    else:
+        index = _index(state, was)
+        if index is not None and position in index:
+            del index[position]
+    if channel.drain is not None and to in ("transmitted", "captured", "rejected"):
+        pace.heard_of(channel.drain, at_ms - message.since_ms, was=was, to=to)
     if message.more is not None or remark or code:
         _remark(state, message, remark, code)
     counts = state.counts
@@ -45,17 +47,18 @@ def move(state: LaneState, message: Message, to: State, *, at_ms: int, remark: s
     message.since_ms = at_ms
     _keep_queue(message, was, to)
     if to == "held":
-        state.channel(message.form.channel).held += 1
+        channel.held += 1
         message.held_at = state.position
     elif to in FINISHED:
-        state.finished.append(message.position)
-    elif (index := _index(state, to)) is not None and (index is not state.troubled or message.corrected_by is None):
-        index[message.position] = message
+        state.finished.append(position)
+    else:
+        index = _index(state, to)
+        if index is not None and (index is not state.troubled or message.corrected_by is None):
+            index[position] = message
 
 
-def _leave_held(state: LaneState, message: Message) -> None:
+def _leave_held(state: LaneState, channel: Channel, message: Message) -> None:
     set_unblocked(state, message, False)
-    channel = state.channel(message.form.channel)
     channel.held -= 1
     if in_drain(channel, message):
         assert channel.drain is not None
@@ -120,7 +123,7 @@ def touch(state: LaneState, doc: Document) -> None:
     alone = doc.raw_queue
     if type(alone) is Message:  # mostly
         refresh(state, alone)
-    else:
+    elif alone:
         for message in list(front(doc)):
             refresh(state, message)
 
@@ -176,15 +179,16 @@ def refresh(state: LaneState, message: Message) -> None:
         push_ready(state, message)
         return
     ahead = found.kind == "queue" and found.message is not None and found.message.place < message.place
-    message.blocker = found._replace(message=None) if ahead else found
+    message.blocker = found.by_nobody() if ahead else found
     set_unblocked(state, message, False)
     if found.kind == "second":
         park(state, message, found)
         return
-    cycle = _cycle(state, message)
+    waits_in_turn = found.message is not None and found.message.blocker is not None
+    cycle = _cycle(state, message) if waits_in_turn else []
     if cycle:
         chain = " -> ".join(each.told_to(message) for each in cycle)
-        park(state, message, found._replace(rule="R24"), remark=f"a cycle, each waits for the next: {chain}")
+        park(state, message, found.by("R24"), remark=f"a cycle, each waits for the next: {chain}")
         return
     if found.kind == "queue":
         message.watching = None
@@ -251,7 +255,10 @@ def _keep_queue(message: Message, was: State, to: State) -> None:
     if was in PENDING:
         if to in PENDING:
             return
-        doc.queue = () if doc.raw_queue is message else without(doc.queue, message)
+        if doc.raw_queue is message:
+            doc.raw_queue = ()
+        else:
+            doc.queue = without(doc.queue, message)
     elif to in PENDING:
         _enqueue(message)
     if was in ASIDE and to not in ASIDE:
@@ -273,7 +280,7 @@ def without(messages: tuple[Message, ...], message: Message) -> tuple[Message, .
 def _enqueue(message: Message) -> None:
     queue = message.doc.queue
     if not queue:
-        message.doc.queue = (message,)
+        message.doc.raw_queue = message
         return
     at = len(queue)
     while at and queue[at - 1].place > message.place:

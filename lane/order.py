@@ -4,7 +4,7 @@
 again only when that thing's document changes, so a long list of predecessors costs one look a change, not one a member.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lane.more import More
@@ -31,7 +31,7 @@ def blocker(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None
     if message.more is None and doc.raw_queue is message and message.form.function == "original":
         if doc.on_file:
             return Blocker("R14", "second", doc)
-        return None if message.form.kind in EDGELESS else next(_edge_blockers(state, message), None)
+        return None if message.form.kind in EDGELESS else _edge_blocker(state, message)
     return judged(state, message, at_ms=at_ms)
 
 
@@ -46,15 +46,13 @@ def judged(state: LaneState, message: Message, *, at_ms: int) -> Blocker | None:
         return found
     if message.function == "cancel":
         return _naming_blocker(state, message)
-    return next(_edge_blockers(state, message), None)
+    return _edge_blocker(state, message)
 
 
 def wanted(state: LaneState, message: Message) -> bool:
     """Whether a message that CBSA rejected for want of a predecessor finds one that is not on file here (R55)."""
     was, message.strict = message.strict, True
-    found = next(_edge_blockers(state, message), None) or (
-        _own_document_blocker(state, message) if message.function == "change" else None
-    )
+    found = _edge_blocker(state, message) or (_own_document_blocker(state, message) if message.function == "change" else None)
     message.strict = was
     return found is not None
 
@@ -188,33 +186,30 @@ def _naming_blocker(state: LaneState, message: Message) -> Blocker | None:
     return None
 
 
-def _edge_blockers(state: LaneState, message: Message) -> Iterator[Blocker]:
-    """What stands in the way by the edges of the plan, named ones first."""
-    match message.kind:
+def _edge_blocker(state: LaneState, message: Message) -> Blocker | None:
+    """The first thing that stands in the way by the edges of the plan, named ones first."""
+    match message.form.kind:
         case "conveyance":
-            yield from _named(state, message, docs=message.listed, edge="E1")
-            yield from _same_group(state, message)
+            return _named(state, message, docs=message.listed, edge="E1") or _same_group(state, message)
         case "close":
-            yield from _named(state, message, docs=message.listed, edge="E3")
-            yield from _close(state, message)
-            yield from _same_group(state, message)
+            named = _named(state, message, docs=message.listed, edge="E3")
+            return named or _close(state, message) or _same_group(state, message)
         case "conveyance_arrival":
-            yield from _arrival(state, message)
+            return _arrival(state, message)
         case "cargo_arrival":
-            yield from _cargo_arrival(state, message)
+            return _cargo_arrival(state, message)
         case "release":
-            yield from _named(state, message, docs=message.listed, edge="E10")
+            return _named(state, message, docs=message.listed, edge="E10")
         case "house_bill":
-            parents = (doc for doc in message.related if doc.house_bill)
-            yield from _soft(state, message, docs=parents, edge="E9")
+            return _soft(state, message, docs=[doc for doc in message.related if doc.house_bill], edge="E9")
         case _:
-            pass
+            return None
 
 
-def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], edge: str) -> Iterator[Blocker]:
+def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], edge: str) -> Blocker | None:
     """R20 to R22 for documents that the message lists itself: one that was never seen is missing."""
     if edge not in state.edges:
-        return
+        return None
     soft = not state.edges[edge].hard
     for doc in docs:
         if counts_as_on_file(state, doc, message):
@@ -224,13 +219,14 @@ def _named(state: LaneState, message: Message, *, docs: tuple[Document, ...], ed
             if found is None and not (soft and doc.aside):
                 found = _missing(state, message, doc)
         if found is not None:
-            yield found
+            return found
+    return None
 
 
-def _unnamed(state: LaneState, message: Message, *, docs: Iterator[Document], edge: str) -> Iterator[Blocker]:
+def _unnamed(state: LaneState, message: Message, *, docs: Iterable[Document], edge: str) -> Blocker | None:
     """R22 for documents that follow from relations: what was received here is waited for, nothing else."""
     if edge not in state.edges:
-        return
+        return None
     for doc in docs:
         if doc is message.doc:
             continue
@@ -239,42 +235,49 @@ def _unnamed(state: LaneState, message: Message, *, docs: Iterator[Document], ed
         else:
             found = _pending(message, doc, edge) or _troubled(doc, edge)
         if found is not None:
-            yield found
+            return found
+    return None
 
 
-def _soft(state: LaneState, message: Message, *, docs: Iterator[Document], edge: str) -> Iterator[Blocker]:
+def _soft(state: LaneState, message: Message, *, docs: Iterable[Document], edge: str) -> Blocker | None:
     """R23: a soft edge waits for what is held or in flight here."""
     if edge not in state.edges:
-        return
+        return None
     for doc in docs:
         if doc is message.doc or counts_as_on_file(state, doc, message):
             continue
         found = _pending(message, doc, edge)
         if found is not None:
-            yield found
+            return found
+    return None
 
 
-def _same_group(state: LaneState, message: Message) -> Iterator[Blocker]:
+def _same_group(state: LaneState, message: Message) -> Blocker | None:
     """E11 and R21: earlier pending trips (closes) that name or let go of a shipment (house bill) that this one names."""
     if "E11" not in state.edges:
-        return
+        return None
+    own = message.doc
     for doc in message.listed:
+        if doc.raw_namers is own:  # mostly: nobody else names it
+            continue
         for other in doc.namers:
-            if other.kind != message.doc.kind or other is message.doc:
+            if other.kind != own.kind or other is own:
                 continue
             touches = other.on_file and doc in other.filings[-1].listed
             for earlier in other.queue:
                 touches = touches or doc in earlier.listed
                 if touches and earlier.place < message.place and not _has_settled(state, earlier, message):
-                    yield Blocker("E11", "naming", other, earlier)
+                    return Blocker("E11", "naming", other, earlier)
+    return None
 
 
-def _close(state: LaneState, message: Message) -> Iterator[Blocker]:
+def _close(state: LaneState, message: Message) -> Blocker | None:
     """E2 over the chain of CCNs up to the primary one, and E8."""
     shipments = list(_chain(message.related))
-    yield from _unnamed(state, message, docs=_conveyances(shipments), edge="E2")
     own = message.related[:1]
-    yield from _unnamed(state, message, docs=(doc for doc in own if doc.house_bill), edge="E8")
+    return _unnamed(state, message, docs=_conveyances(shipments), edge="E2") or _unnamed(
+        state, message, docs=(doc for doc in own if doc.house_bill), edge="E8"
+    )
 
 
 def _chain(start: tuple[Document, ...]) -> Iterator[Document]:
@@ -298,26 +301,29 @@ def _conveyances(shipments: list[Document]) -> Iterator[Document]:
         yield from (doc for doc in shipment.related() if doc.kind == "conveyance")
 
 
-def _arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
+def _arrival(state: LaneState, message: Message) -> Blocker | None:
     """E4, E5 and E6: the conveyance, all cargo on it and all releases for that cargo."""
-    yield from _named(state, message, docs=message.related, edge="E6")
-    yield from _named(state, message, docs=message.listed, edge="E4")
+    found = _named(state, message, docs=message.related, edge="E6") or _named(state, message, docs=message.listed, edge="E4")
+    if found is not None:
+        return found
     aboard = dict.fromkeys(message.listed)
     for conveyance in message.related:
         aboard.update(dict.fromkeys(conveyance.listed()))
         aboard.update(dict.fromkeys(doc for doc in conveyance.namers if doc.kind == "shipment" and doc.names(conveyance)))
-    yield from _unnamed(state, message, docs=iter(aboard), edge="E4")
     releases = (doc for ccn in aboard for doc in ccn.namers if doc.kind == "release" and doc.names(ccn))
-    yield from _unnamed(state, message, docs=releases, edge="E5")
+    return _unnamed(state, message, docs=aboard, edge="E4") or _unnamed(state, message, docs=releases, edge="E5")
 
 
-def _cargo_arrival(state: LaneState, message: Message) -> Iterator[Blocker]:
+def _cargo_arrival(state: LaneState, message: Message) -> Blocker | None:
     """E7, inland only: the shipment itself and everything that names it or that it names."""
     if not message.inland:
-        return
+        return None
     for shipment in message.related:
         around = (shipment, *(doc for doc in shipment.namers if doc.names(shipment)), *shipment.related())
-        yield from _soft(state, message, docs=(doc for doc in around if doc.kind != "cargo_arrival"), edge="E7")
+        found = _soft(state, message, docs=(doc for doc in around if doc.kind != "cargo_arrival"), edge="E7")
+        if found is not None:
+            return found
+    return None
 
 
 def _earlier_pending(state: LaneState, message: Message, *, doc: Document, edge: str) -> Blocker | None:
@@ -332,7 +338,7 @@ def _earlier_pending(state: LaneState, message: Message, *, doc: Document, edge:
 def _pending(message: Message, doc: Document, edge: str) -> Blocker | None:
     """What would bring a document on file, whenever it came; and an earlier cancel of it (R21)."""
     for each in doc.queue:
-        if each.function != "cancel" or each.place < message.place:
+        if each.form.function != "cancel" or each.place < message.place:
             return Blocker(edge, "pending", doc, each)
     return None
 

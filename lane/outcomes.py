@@ -60,7 +60,7 @@ def conclude(state: LaneState, position: int, fact: SendsConcluded) -> tuple[Fin
             continue
         message.grown().open = False
         _close_grant(state, message)
-        findings.extend(_conclude(state, message, outcome, at_ms=fact.at_ms))
+        findings += _conclude(state, message, outcome, at_ms=fact.at_ms)
         if message.state in FINISHED:
             state.finished.append(message.position)  # its answer was faster, or a person: nothing is in flight any more
     return tuple(findings)
@@ -162,7 +162,7 @@ def take_off_file(state: LaneState, message: Message) -> None:
 def _file(state: LaneState, doc: Document, filings: tuple[Message, ...]) -> None:
     was, before = doc.on_file, doc.filings[-1:]
     if len(filings) > 1:
-        filings = tuple(sorted(filings, key=lambda each: each.filing))
+        filings = tuple(sorted(filings, key=_filing_of))
     doc.filings = filings
     doc.on_file = bool(filings) and filings[-1].form.function != "cancel"
     if doc.on_file and not was:
@@ -175,10 +175,15 @@ def _file(state: LaneState, doc: Document, filings: tuple[Message, ...]) -> None
         disturb(state, doc)
 
 
+def _filing_of(message: Message) -> int:
+    return message.filing
+
+
 def _close_grant(state: LaneState, message: Message) -> None:
     grants = state.grants.get(message.grant)
-    if grants is not None and grants.members.pop(message.position, None) is not None:
-        state.channel(message.channel).in_flight -= 1
+    if grants is not None and message.position in grants.members:
+        del grants.members[message.position]
+        state.channel(message.form.channel).in_flight -= 1
         if not grants.members:
             del state.grants[message.grant]
 
@@ -233,7 +238,7 @@ def _conclude(state: LaneState, message: Message, outcome: Outcome, *, at_ms: in
 def _transmitted(state: LaneState, message: Message, *, at_ms: int) -> None:
     move(state, message, "transmitted", at_ms=at_ms)
     message.transmitted_ms = at_ms
-    channel = state.channel(message.channel)
+    channel = state.channel(message.form.channel)
     if channel.canary is message and outbound_bad(state, message.channel):
         prove(state, message)
 

@@ -71,7 +71,7 @@ def note(state: LaneState, channel: Channel, drain: Drain) -> None:
     drain.busy = drain.running and channel.unblocked > 0
     marks = drain.marks
     if not marks or at_ms - marks[-1][0] >= MARK_MS:
-        marks.append(tuple(mark_of(drain)))
+        marks.append(_row(drain))
         drain.slowest_ms = 0
         while len(marks) > MARKS_COUNT_MAX or (len(marks) > 1 and at_ms - marks[1][0] >= WINDOW_MS):
             del marks[0]
@@ -96,13 +96,12 @@ def forget(drain: Drain) -> None:
 
 def mark_of(drain: Drain) -> Mark:
     """The drain's counters as they stand."""
-    return Mark(
-        drain.noted_ms,
-        drain.run_ms,
-        drain.busy_ms,
-        drain.gone,
-        drain.busy_gone,
-        drain.answers,
-        drain.answers_ms,
+    return Mark(*_row(drain))
+
+
+def _row(drain: Drain) -> tuple[int, int, int, int, int, int, int, int]:
+    """The same as they are kept: in the order of `Mark`."""
+    return (
+        drain.noted_ms, drain.run_ms, drain.busy_ms, drain.gone, drain.busy_gone, drain.answers, drain.answers_ms,
         drain.slowest_ms,
-    )
+    )  # fmt: skip

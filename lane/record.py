@@ -3,6 +3,7 @@
 And what many messages have in common, kept once.
 """
 
+from binascii import unhexlify
 from hashlib import sha256
 from struct import Struct
 from typing import Final, TypeAlias, final
@@ -51,7 +52,7 @@ def _digest(text: str) -> bytes:
     """A SHA-256 as bytes; of a text that is none, its own."""
     if len(text) == _HEX_CHARS:
         try:
-            return bytes.fromhex(text)
+            return unhexlify(text)
         except ValueError:
             pass
     return sha256(text.encode()).digest()

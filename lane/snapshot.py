@@ -26,6 +26,7 @@ from lane.policy import Policy
 from lane.ready import Ready
 from lane.record import Form
 from lane.state import (
+    GRANTS_FIELDS,
     NEVER,
     Blocker,
     Channel,
@@ -119,7 +120,7 @@ def _outage(_: Refs, row: dict[str, Any]) -> Outage:
 
 
 def _grants_row(refs: Refs, grants: Grants) -> Any:
-    row = {each.name: getattr(grants, each.name) for each in fields(Grants)}
+    row = {name: getattr(grants, name) for name in GRANTS_FIELDS}
     return row | {"members": [refs.message_at[each] for each in grants.members.values()]}
 
 

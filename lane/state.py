@@ -110,15 +110,21 @@ class Lease:
     granted: bool = False
 
 
-@dataclass(slots=True)
-class Grants:
-    """One granted intent: its members that lack an outcome."""
+GRANTS_FIELDS: Final = ("at_ms", "epoch", "issue", "members", "position")
+"""Its fields by name, for a compiled class has no `__slots__`."""
 
-    position: int
-    epoch: int
-    issue: int
-    at_ms: int
-    members: dict[int, Message]
+
+class Grants:
+    """One granted intent: its members that lack an outcome. No dataclass: compiled, it is made in a tenth of the time."""
+
+    __slots__ = GRANTS_FIELDS
+
+    def __init__(self, *, position: int, epoch: int, issue: int, at_ms: int, members: dict[int, Message]) -> None:
+        self.position = position
+        self.epoch = epoch
+        self.issue = issue
+        self.at_ms = at_ms
+        self.members = members
 
 
 class Verdict(NamedTuple):

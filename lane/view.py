@@ -1,7 +1,7 @@
 """A fold with the place up to which it has read: one per lane (or desk) and process; must not know where records come from."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from lane import desk, fold
 from lane.desk import DeskState
@@ -11,6 +11,9 @@ from schemas.streams import Record, inbound
 
 StateT = TypeVar("StateT")
 Listener = Callable[[Record, Fact, tuple[Finding, ...]], None]
+
+_LANE_TYPES: Final = frozenset(LANE_FACTS)
+_DESK_TYPES: Final = frozenset(DESK_FACTS)
 
 
 class FactMisplaced(Exception):
@@ -33,10 +36,11 @@ class View(Generic[StateT]):
     def absorb(self, records: Sequence[Record]) -> None:
         """Fold records in. Raises what decoding raises, RulesTooOld, and FactMisplaced."""
         for record in records:
-            assert record.position >= self.next_position, "a record was read twice or out of order"
+            position = record.position
+            assert position >= self.next_position, "a record was read twice or out of order"
             fact = self._decode(record.value)
-            findings = self._apply(record.position, fact)
-            self.next_position = record.position + 1
+            findings = self._apply(position, fact)
+            self.next_position = position + 1
             self.last = record
             if self._listener is not None:
                 self._listener(record, fact, findings)
@@ -56,9 +60,9 @@ class LaneView(View[LaneState]):
         super().__init__(state, decode, listener, next_position=state.position + 1)
 
     def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
-        if not isinstance(fact, LANE_FACTS):
+        if type(fact) not in _LANE_TYPES:
             raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong in a lane; this log is not Tidegate's")
-        return fold.apply(self.state, position, fact)
+        return fold.apply(self.state, position, fact)  # type: ignore[arg-type]  # it is one of the lane's
 
     def verdict_of(self, inbound_position: int) -> Verdict | None:
         """What became of a record of [inbound]; None while intake has not come to it, and when it lies behind the horizon."""
@@ -78,6 +82,6 @@ class DeskView(View[DeskState]):
         super().__init__(state, decode, listener, next_position=state.position + 1)
 
     def _apply(self, position: int, fact: Fact) -> tuple[Finding, ...]:
-        if not isinstance(fact, DESK_FACTS):
+        if type(fact) not in _DESK_TYPES:
             raise FactMisplaced(f"{type(fact).__name__} at {position} does not belong on the desk; this log is not Tidegate's")
-        return desk.apply(self.state, position, fact)
+        return desk.apply(self.state, position, fact)  # type: ignore[arg-type]  # it is one of the desk's

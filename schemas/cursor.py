@@ -4,12 +4,30 @@ The compiled twin (`schemas.native`) reads and writes facts with it, in a third 
 text that `schemas.compiled` makes: that is written to run well when it is interpreted, this when it is not.
 """
 
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from schemas.compiled import UnknownWord
 
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
 BITS_MAX: Final = 64
 """Avro's longest number."""
+
+LAST_SHIFT: Final = 63
+"""Where the tenth byte of a number goes, of which one bit is left."""
+
+POSITIVE: Final = 2**63 - 1
+"""The bits of a number without its sign."""
+
+OFTEN_COUNT_MAX: Final = 4_096
+"""Most texts that are kept because many facts say them: tenants, streams, roles. Those beyond are read anew each time."""
+
+OFTEN_BYTES_MAX: Final = 128
+"""Longest text that is kept so."""
+
+_OFTEN: Final[dict[bytes, str]] = {}
+"""One object for each such text: its hash is known already when the fold looks something up by it."""
 
 
 @final
@@ -20,29 +38,31 @@ class Cursor:
 
     def __init__(self, value: bytes, at: int) -> None:
         self.value = value
-        self.at = at
+        self.at: i64 = at
 
-    def whole(self) -> int:
+    def whole(self) -> "i64":
         """A number of 64 bits with a sign."""
-        n = self.number()
-        return ~(n >> 1) if n & 1 else n >> 1
+        n: i64 = self.number()
+        half = n >> 1
+        if n < 0:
+            half &= POSITIVE
+        return half ^ -(n & 1)
 
-    def number(self) -> int:
-        """A number of 64 bits, its sign still in the lowest bit."""
-        value, at = self.value, self.at
-        byte = value[at]
+    def number(self) -> "i64":
+        """A number of 64 bits, its sign still in the lowest bit; compiled, the highest bit is the number's own sign."""
+        value = self.value
+        at: i64 = self.at
+        byte: i64 = value[at]
         at += 1
-        n = byte & 127
-        shift = 7
+        n: i64 = byte & 127
+        shift: i64 = 7
         while byte > 127:
-            if shift >= BITS_MAX:
-                raise ValueError("a number has more than 64 bits")
             byte = value[at]
             at += 1
+            if shift == LAST_SHIFT and byte > 1:
+                raise ValueError("a number has more than 64 bits")
             n |= (byte & 127) << shift
             shift += 7
-        if n >> BITS_MAX:
-            raise ValueError("a number has more than 64 bits")
         self.at = at
         return n
 
@@ -50,17 +70,28 @@ class Cursor:
         """A text."""
         return self._piece().decode()
 
-    def word(self, words: dict[str, str], where: str) -> str:
+    def often(self) -> str:
+        """A text that many facts say."""
+        said = self._piece()
+        known = _OFTEN.get(said)
+        if known is None:
+            known = said.decode()
+            if len(_OFTEN) < OFTEN_COUNT_MAX and len(said) <= OFTEN_BYTES_MAX:
+                _OFTEN[said] = known
+        return known
+
+    def word(self, words: dict[bytes, str], where: str) -> str:
         """One of some words. Raises UnknownWord for another."""
-        said = self._piece().decode("latin-1")  # what is no text is no word either, and is shown all the same
+        said = self._piece()
         known = words.get(said)
         if known is None:
-            raise UnknownWord(f"{where} says {said[:60]!r}, and this program knows only {', '.join(words)}")
+            shown = said.decode("latin-1")[:60]  # what is no text is no word either, and is shown all the same
+            raise UnknownWord(f"{where} says {shown!r}, and this program knows only {', '.join(words.values())}")
         return known
 
     def flag(self) -> bool:
         """True or False."""
-        byte = self.value[self.at]
+        byte: i64 = self.value[self.at]
         self.at += 1
         if byte > 1:
             raise ValueError("a flag is neither true nor false")
@@ -68,7 +99,7 @@ class Cursor:
 
     def is_there(self) -> bool:
         """Whether something follows where nothing may."""
-        byte = self.value[self.at]
+        byte: i64 = self.value[self.at]
         self.at += 1
         if byte == 0:
             return False
@@ -76,21 +107,24 @@ class Cursor:
             raise ValueError("a branch is neither nothing nor something")
         return True
 
-    def skipped(self, count: int) -> bool:
+    def skipped(self, count: "i64") -> bool:
         """Whether nothing follows so many times; goes past it then."""
-        at, value = self.at, self.value
-        for ahead in range(at, at + count):
-            if value[ahead] != 0:
+        value = self.value
+        at: i64 = self.at
+        end: i64 = at + count
+        while at < end:
+            if value[at] != 0:
                 return False
-        self.at = at + count
+            at += 1
+        self.at = end
         return True
 
-    def count(self) -> int:
+    def count(self) -> "i64":
         """How many items the next block has; 0 ends an array or a map."""
-        n = self.number()
+        n: i64 = self.number()
         if n & 1:  # a negative count: behind it stands the block's size in bytes
             self.number()
-        return (n + 1) >> 1
+        return (n >> 1) + (n & 1) if n >= 0 else POSITIVE  # more than any value has, either way
 
     def end(self) -> None:
         """Raises ValueError unless all was read."""
@@ -98,11 +132,12 @@ class Cursor:
             raise ValueError("the value ends elsewhere than its record")
 
     def _piece(self) -> bytes:
-        size = self.number()
+        size: i64 = self.number()
         if size & 1:
             raise ValueError("a text has a negative length")
         start = self.at
-        self.at = end = start + (size >> 1)
+        end = start + (size >> 1) if size >= 0 else POSITIVE  # behind the value, either way
+        self.at = end
         return self.value[start:end]
 
 
@@ -132,11 +167,12 @@ class Pen:
         self.whole(len(said))
         self.parts.append(said)
 
-    def word(self, word: str, words: dict[str, str], where: str) -> None:
-        """One of some words. Raises UnknownWord for another."""
-        if word not in words:
+    def word(self, word: str, words: dict[str, bytes], where: str) -> None:
+        """One of some words, each with its bytes and their count ready made. Raises UnknownWord for another."""
+        said = words.get(word)
+        if said is None:
             raise UnknownWord(f"{where} says {word[:60]!r}, and this program knows only {', '.join(words)}")
-        self.text(word)
+        self.parts.append(said)
 
     def flag(self, flag: bool) -> None:
         """True or False."""

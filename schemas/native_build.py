@@ -21,7 +21,7 @@ from schemas.native import FOLDER, ROOMS, twin
 
 ROOT: Final = Path(__file__).parent.parent
 COMPILED: Final = (
-    "schemas/facts.py", "schemas/cursor.py", readers.MODULE, "lane/*.py",
+    "schemas/codec.py", "schemas/facts.py", "schemas/cursor.py", readers.MODULE, "lane/*.py",
     "gateway/answers.py", "gateway/connections.py", "gateway/https.py", "eventlog/kafka_batch.py", "replay/*.py",
     "consumers/responses.py", "consumers/intake.py", "console/driver.py", "console/follower.py",
 )  # fmt: skip

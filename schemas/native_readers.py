@@ -11,10 +11,13 @@ from schemas.shapes import Flag, Made, Many, Maybe, Named, Shape, Text, Whole, p
 MODULE = "schemas/readers.py"
 """Where the module stands among the sources that are compiled; it is in no checkout."""
 
+OFTEN_SAID = frozenset({"content_type", "gateway", "stream", "tenant"})
+"""Fields whose texts come again and again, and the keys of each map: a text of theirs is made once."""
+
 _HEAD = '''"""Reads and writes each fact by its fields, made by schemas.native_readers; must not be kept among the sources."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from schemas import facts
 from schemas.cursor import Cursor, Pen
@@ -32,8 +35,17 @@ def text() -> str:
         f"READERS: dict[type, Callable[[bytes, int], facts.Fact]] = {{{_table('read')}}}\n",
         f"WRITERS: dict[type, Callable[[bytes, Any], bytes]] = {{{_table('write')}}}\n",
     )
-    words = [f"{name}: dict[str, str] = { {word: word for word in words}!r}" for name, words in writer.words.values()]
-    return "\n".join((_HEAD, *words, *writer.functions, ends, *tables))
+    words = [line for name, said in writer.words.values() for line in _word_tables(name, said)]
+    blank = [f"_BLANK_{name}: Final[Any] = {name}.__new__" for name in sorted(writer.made)]
+    imported = f"from schemas.facts import {', '.join(sorted(writer.made))}\n"
+    return "\n".join((_HEAD, imported, *blank, *words, *writer.functions, ends, *tables))
+
+
+def _word_tables(name: str, words: tuple[str, ...]) -> tuple[str, str]:
+    """A field's words by their bytes, and their bytes with the count before them by the words."""
+    read = {word.encode(): word for word in words}
+    written = {word: bytes((len(word.encode()) << 1,)) + word.encode() for word in words}
+    return f"{name}: Final[dict[bytes, str]] = {read!r}", f"{name}_WRITTEN: Final[dict[str, bytes]] = {written!r}"
 
 
 def _table(does: str) -> str:
@@ -85,6 +97,7 @@ class _Writer:
     def __init__(self) -> None:
         self.functions: list[str] = []
         self.words: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.made: set[str] = set()
         self._made: set[tuple[str, type[Any]]] = set()
         self._names = 0
 
@@ -92,12 +105,14 @@ class _Writer:
         """Write the function that reads one type, and first those of the types in it.
 
         It fills the fields of an empty object, which only compiled code may do to a frozen one: a tenth of what `__init__` takes.
+        What makes the empty object is looked up once and not for each fact.
         """
         if ("read", made) in self._made:
             return
         self._made.add(("read", made))
-        kind = f"facts.{made.__name__}"
-        lines = [f"def _{made.__name__}(c: Cursor) -> {kind}:", f"    made = {kind}.__new__({kind})"]
+        kind = made.__name__
+        self.made.add(kind)
+        lines = [f"def _{kind}(c: Cursor) -> {kind}:", f"    made: {kind} = _BLANK_{kind}({kind})"]
         parts = parts_of(made)
         whole = next((at for at in range(len(parts), 0, -1) if not isinstance(parts[at - 1].shape, Maybe)), 0)
         for part in parts[:whole]:
@@ -117,7 +132,7 @@ class _Writer:
         if ("write", made) in self._made:
             return
         self._made.add(("write", made))
-        lines = [f"def _put_{made.__name__}(p: Pen, v: facts.{made.__name__}) -> None:"]
+        lines = [f"def _put_{made.__name__}(p: Pen, v: {made.__name__}) -> None:"]
         for part in parts_of(made):
             lines += self._put(part.shape, f"v.{part.name}", where=f"{made.__name__}.{part.name}", indent="    ")
         self.functions.append("\n".join([*lines, "\n"]))
@@ -128,7 +143,7 @@ class _Writer:
             case Text(()):
                 return [f"{indent}p.text({value})"]
             case Text(words):
-                return [f"{indent}p.word({value}, {self._known(where, words)}, {where!r})"]
+                return [f"{indent}p.word({value}, {self._known(where, words)}_WRITTEN, {where!r})"]
             case Whole():
                 return [f"{indent}p.whole({value})"]
             case Flag():
@@ -157,7 +172,8 @@ class _Writer:
         return self.words.setdefault(where, (f"_WORDS_{len(self.words)}", words))[0]
 
     def _field(self, name: str, shape: Shape, where: str, *, indent: str) -> list[str]:
-        lines, value = self._read(shape, f"{where}.{name}", indent)
+        often = name in OFTEN_SAID and shape == Text(())
+        lines, value = ([], "c.often()") if often else self._read(shape, f"{where}.{name}", indent)
         return [*lines, f"{indent}made.{name} = {value}  # type: ignore[misc, assignment]"]
 
     def _read(self, shape: Shape, where: str, indent: str) -> tuple[list[str], str]:
@@ -185,7 +201,7 @@ class _Writer:
             case Named(item):
                 named, key = self._name(), self._name()
                 lines, value = self._read(item, where, indent + "        ")
-                body = [f"{indent}        {key} = c.text()", *lines, f"{indent}        {named}[{key}] = {value}"]
+                body = [f"{indent}        {key} = c.often()", *lines, f"{indent}        {named}[{key}] = {value}"]
                 return [f"{indent}{named}: dict[str, {_hint(item)}] = {{}}", *self._loop(indent, body)], named
 
     def _loop(self, indent: str, body: list[str]) -> list[str]:
@@ -212,7 +228,7 @@ def _hint(shape: Shape) -> str:
         case Flag():
             return "bool"
         case Made(made):
-            return f"facts.{made.__name__}"
+            return made.__name__
         case Maybe(item):
             return f"{_hint(item)} | None"
         case Many(item):

@@ -34,6 +34,7 @@ def test_r40_what_is_judged_quickly_is_judged_as_slowly(seed: int) -> None:
         at_ms = state.now_ms + 1_000 * (position % 3)
         for message in state.held():
             assert judged(state, message, at_ms=at_ms) == blocker(state, message, at_ms=at_ms)
-            if _is_wide_open(state, state.channel(message.channel), at_ms=at_ms):
+            channel = state.channel(message.channel)
+            if _is_wide_open(state, channel, at_ms=at_ms):
                 slow = refusal(state, message, at_ms=at_ms)
-                assert slow == _refusal_by_caps_and_turn(state, message, at_ms=at_ms)
+                assert slow == _refusal_by_caps_and_turn(state, channel, message, at_ms=at_ms)

@@ -110,13 +110,13 @@ def _leave(state: LaneState, message: Message) -> None:
         doc.aside = tuple(each for each in doc.aside if each is not message)
         doc.gone = tuple(each for each in doc.gone if each is not message)
     named = dict.fromkeys((*message.listed, *message.related))
-    for each in _spoken(doc):
+    for each in _spoken(doc) if named else ():
         for other in (*each.listed, *each.related):
             named.pop(other, None)
     for other in named:
         other.named_no_more_by(doc)
     for other in (*named, doc):
-        if not (other.namers or any(True for _ in _spoken(other))):
+        if not (other.namers or other.queue or other.filings or other.aside or other.gone):
             state.documents[other.kind].pop(other.key, None)
 
 

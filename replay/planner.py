@@ -10,7 +10,7 @@ from typing import Final
 from lane.gate import held_tenants
 from lane.grants import TOKEN, gate, rate_per_s, tokens_milli
 from lane.moves import push_ready
-from lane.ready import Ready, taken
+from lane.ready import Ready, is_ready, taken
 from lane.state import Channel, LaneState, Message
 
 SCAN_COUNT_MAX: Final = 5_000
@@ -56,8 +56,8 @@ def is_sendable(state: LaneState, *, at_ms: int) -> bool:
     to do.
     """
     for channel in state.channels.values():
-        channel.ready.drop(_has_gone)
-        channel.drained.drop(_has_gone)
+        channel.ready.drop()
+        channel.drained.drop()
         held_for = held_tenants(state, channel.name, at_ms=at_ms)
         if held_for is None:
             continue
@@ -71,14 +71,6 @@ def _ready(channel: Channel, held_for: Container[str]) -> Iterator[Message]:
     """What stands ready, but for some tenants' messages. A function, for mypyc makes a list of what stands in brackets."""
     for each in _open_to_go(channel):
         yield from each.of_others(held_for)
-
-
-def _has_gone(message: Message) -> bool:
-    return not _is_ready(message)
-
-
-def _is_ready(message: Message) -> bool:
-    return message.state == "held" and message.unblocked
 
 
 def _room(state: LaneState, channel: Channel, *, at_ms: int, outstanding: int) -> int:
@@ -103,7 +95,7 @@ def _take(state: LaneState, channel: Channel, held_for: frozenset[str], *, at_ms
     chosen: list[Message] = []
     kept: list[Message] = []
     for message in islice(taken(_open_to_go(channel), but=held_for), SCAN_COUNT_MAX):
-        if _is_ready(message):
+        if is_ready(message):
             alike = chosen and not channel.canary_needed
             refused = None if alike else gate(state, channel, message, at_ms=at_ms)
             if refused is None or refused.rule == CAPPED:
@@ -132,7 +124,7 @@ def _is_about_the_message(rule: str) -> bool:
 
 def _may_go(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -> bool:
     """Whether a ready message passes the gate, caps aside."""
-    if not _is_ready(message):
+    if not is_ready(message):
         return False
     refused = gate(state, channel, message, at_ms=at_ms)
     return refused is None or refused.rule == CAPPED

@@ -224,3 +224,19 @@ def test_r58_the_horizon_changes_nothing_that_a_held_message_waits_for(seed: int
         apply(again, position, fact)
     assert canonical(story.state) == canonical(again)
     assert len(story.state.messages) < 60
+
+
+def test_a_process_that_only_folds_keeps_nothing_ready_that_has_gone() -> None:
+    """R24, R58: nobody plans there and takes it out, so what comes next does; and an opening carries nothing of it over."""
+    story = Story(rate_max_per_s=None)
+    for number in range(20):
+        story.cargo(f"A{number}")
+        story.done(f"A{number}")
+    edi = story.state.channel("edi")
+    assert 1 == len(edi.ready)
+    story.cargo("last")
+    assert ["last"] == [message.key for message in edi.ready]
+    story.done("last")
+    story.declare()
+    story.resolve()
+    assert [0, 0] == [len(edi.ready), len(edi.drained)]

@@ -80,7 +80,7 @@ class _Writers(dict[type[Any], Callable[[Any], bytes]]):
 _WRITERS: Final = _Writers()
 
 
-def encode(fact: Fact) -> bytes:
+def _encode(fact: Any) -> bytes:
     """Write a fact. Raises FactUnwritable for what its type forbids (a number over 64 bits, a word outside its `Literal`)."""
     try:
         return _WRITERS[type(fact)](fact)
@@ -88,6 +88,10 @@ def encode(fact: Fact) -> bytes:
         raise FactUnwritable(f"{exc}; nothing was written") from exc
     except (AttributeError, KeyError, OverflowError, TypeError, UnicodeEncodeError) as exc:
         raise FactUnwritable(f"{type(fact).__name__} holds what its type forbids ({exc}); nothing was written") from exc
+
+
+encode: Final[Callable[[Fact], bytes]] = _encode
+"""The same for who writes facts and nothing else. Compiled, a function that says so itself raises TypeError for a stranger."""
 
 
 def schema_entries() -> list[Entry]:

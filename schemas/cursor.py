@@ -124,7 +124,9 @@ class Cursor:
         n: i64 = self.number()
         if n & 1:  # a negative count: behind it stands the block's size in bytes
             self.number()
-        return (n >> 1) + (n & 1) if n >= 0 else POSITIVE  # more than any value has, either way
+        if n < 0:
+            return POSITIVE  # more than any value has, either way
+        return (n >> 1) + (n & 1)
 
     def end(self) -> None:
         """Raises ValueError unless all was read."""
@@ -136,7 +138,9 @@ class Cursor:
         if size & 1:
             raise ValueError("a text has a negative length")
         start = self.at
-        end = start + (size >> 1) if size >= 0 else POSITIVE  # behind the value, either way
+        end = start + (size >> 1)
+        if size < 0:
+            end = POSITIVE  # behind the value, either way
         self.at = end
         return self.value[start:end]
 

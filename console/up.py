@@ -191,7 +191,7 @@ class Run:
         except ValueError as error:
             raise Stop(Exit.USAGE, str(error)) from error
         log_jsonlines()
-        spare_the_collector()  # before the lanes are folded, too: by Python's own measures a fold from zero took an eighth longer
+        spare_the_collector()  # before the lanes are folded, too: 7.5 us a fact from zero and not 8.8 (busy machine)
         with opened(settings) as opened_log:
             adopt(opened_log, change, person=person, reason=reason)
             try:

@@ -212,7 +212,7 @@ def _caps(state: LaneState, channel: Channel, message: Message, *, at_ms: int) -
 
 def rate_per_s(state: LaneState, channel: Channel) -> int | None:
     """The rate in force for a channel: the policy's for it, or a running replay's own where that is slower; None is no limit."""
-    drain, policy = channel.drain, state.policy
+    drain, policy = channel.drain, state.policy  # as `policy.rate_of`, which is plain: three calls a grant took 0.15 us a fact
     most = policy.channel_rate_max_per_s.get(channel.name, policy.rate_max_per_s)
     if drain is None or drain.status != "running" or drain.left == 0 or drain.rate_per_s is None:
         return most

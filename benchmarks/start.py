@@ -47,7 +47,7 @@ FIGURES: Final = (
     Figure(name="command_s", unit="s", meaning="`tidegate status --json` started anew, the middle", digits=2),
     Figure(name="start_s", unit="s", meaning="the snapshot loaded and its tail read", digits=2),
     Figure(name="load_s", unit="s", meaning="of that, the snapshot", digits=2),
-    Figure(name="from_zero_s", unit="s", meaning="the peer: every fact read from the log and folded", digits=1),
+    Figure(name="from_zero_s", unit="s", meaning="the peer: every fact read from the log and folded", digits=3),
     Figure(name="ratio", unit="x", meaning="from zero over start", digits=0),
     Figure(name="tail", unit="facts", meaning="read behind the snapshot"),
     Figure(name="messages_kept", unit="messages", meaning="in the fold at the end; the horizon took the others"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from console.clock import wall_ms
 from console.settings import DATA_DIR_DEFAULT, Settings
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from gateway.port import Gateway
     from lane.view import Listener
     from schemas.effects import Worker
+
+FOLD_COUNT: Final = 1_000
+"""Records that a start reads at a time: two pages of 10,000, the one that is folded and the next, held 20 MB that stayed resident
+in pieces."""
 
 
 class Opened(NamedTuple):
@@ -130,7 +134,7 @@ def read_into(log: EventLog, stream: str, view: "Folded") -> None:
     """Fold a stream up to the end that it has now."""
     end = log.end(stream)
     while view.next_position < end:
-        records = log.read(stream, view.next_position, READ_COUNT_MAX, 1.0)
+        records = log.read(stream, view.next_position, FOLD_COUNT, 1.0)
         if not records:
             return
         view.absorb(records)

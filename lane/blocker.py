@@ -52,7 +52,7 @@ class Blocker:
         """The reason in words for a message's own tenant: another party's document is named only by a key that the asker's
         own message names, and another party's message not at all (I10)."""
         own = self.message is None or self.message.tenant == asker.tenant
-        named = self.topic is asker.doc or self.topic in asker.listed or self.topic in asker.related
+        named = self.topic is asker.doc or self.topic in asker.listed or self.topic in asker.met
         who = self.message.told_to(asker) if self.message is not None else ""
         topic = str(self.topic) if named or (own and self.message is not None) else f"another party's {self.topic.kind}"
         return self._words(who, topic, self.message.remark if own and self.message else "")

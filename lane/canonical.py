@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
+from lane.record import digests_of
 from lane.state import Channel, Document, LaneState, Message, Outage
 
 Json: TypeAlias = dict[str, Any]
@@ -37,11 +38,7 @@ def canonical(state: LaneState) -> bytes:
         "policy": json.loads(state.policy.as_json()),
         "marks": state.marks,
         "messages": [_message(message) for message in state.messages.values()],
-        "keys": [
-            [tenant, key, message.position]
-            for tenant, keys in sorted(state.by_key.items())
-            for key, message in sorted(keys.items())
-        ],
+        "keys": sorted([message.tenant, message.key, message.position] for message in state.messages.values()),
         "verdicts": {str(position): list(verdict) for position, verdict in state.verdicts.items()},
         "documents": [_document(doc) for doc in sorted(state.all_documents(), key=lambda doc: (doc.kind, doc.key))],
         "outages": [_outage(outage) for _, outage in sorted(state.outages.items())],
@@ -62,7 +59,7 @@ def _message(message: Message) -> Json:
     blocker = message.blocker
     return {name: getattr(message, name) for name in PLAIN} | {
         "document": str(message.doc),
-        "digests": message.record[24:].hex(),
+        "digests": digests_of(message.record),
         "listed": [str(doc) for doc in message.listed],
         "related": [str(doc) for doc in message.related],
         "waits": None if blocker is None else [blocker.rule, blocker.kind, str(blocker.topic), _position(blocker.message)],

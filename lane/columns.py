@@ -5,7 +5,8 @@ few values one byte, a number among many eight.
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import accumulate, pairwise, repeat
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +14,13 @@ Packed: TypeAlias = tuple[str, Any] | tuple[str, Any, Any]
 
 FEW_COUNT_MAX: Final = 256
 """Most values of a column whose places fit into one byte each."""
+
+PART_COUNT: Final = 8_192
+"""Rows that are written and read at a time: a load takes little beside what it makes, and leaves little behind. Read in one go,
+100,000 messages of three keys left 309 bytes each resident beside what Python counted; in parts, and kept smaller, 51."""
+
+LENGTH_BYTES: Final = 8
+"""Before each part stands how long it is."""
 
 NO_NUMBER: Final = -(2**63)
 """Stands for None among whole numbers: nothing that a lane counts or dates comes near it."""
@@ -72,7 +80,29 @@ def unpack_groups(packed: Packed, count: int, *, found: Callable[[int], Any], ki
     return groups if kind is list else map(tuple, groups)
 
 
-def compile_filler(names: Iterable[str]) -> Callable[[Iterable[Any], Sequence[Iterable[Any]]], None]:
+def pieces(count: int) -> Iterator[tuple[int, int]]:
+    """Where each part of so many rows begins and ends."""
+    return ((start, min(start + PART_COUNT, count)) for start in range(0, count, PART_COUNT))
+
+
+def joined(parts: Iterable[bytes]) -> bytes:
+    """Parts one after another, each behind its length."""
+    return b"".join(each for part in parts for each in (len(part).to_bytes(LENGTH_BYTES, "big"), part))
+
+
+def parted(body: bytes) -> Iterator[memoryview]:
+    """The parts again, where they lie. Raises EOFError where the bytes end too soon."""
+    view, at = memoryview(body), 0
+    while True:
+        start = at + LENGTH_BYTES
+        at = start + int.from_bytes(view[start - LENGTH_BYTES : start], "big")
+        if not start < at <= len(view):
+            raise EOFError("a part is missing")
+        yield view[start:at]
+
+
+@cache
+def compile_filler(names: tuple[str, ...]) -> Callable[[Iterable[Any], Sequence[Iterable[Any]]], None]:
     """Make the function that sets these attributes of each object, one object after another.
 
     Column after column, a load takes twice as long: each pass fetches all objects from memory anew. Only names of our own slots

@@ -1,9 +1,13 @@
 """Documents, kept small: a lane holds millions of them through an outage; must not know facts or rules."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from lane.record import OWN_KEY, packed_name, read_name
+
 if TYPE_CHECKING:
+    from mypy_extensions import u8
+
     from lane.message import Message
 
 NEVER: Final = -1
@@ -13,7 +17,7 @@ FEW_COUNT_MAX: Final = 8
 """Up to so many namers a tuple is searched as fast as a dict, and takes a fifth of its bytes."""
 
 
-DOCUMENT_MORE_FIELDS: Final = ("aside", "gone", "settled", "watchers")
+DOCUMENT_MORE_FIELDS: Final = ("aside", "gone", "raw_watchers", "settled")
 """Its fields by name, for a compiled class has no `__slots__`."""
 
 
@@ -25,12 +29,25 @@ class DocumentMore:
     def __init__(self) -> None:
         self.aside: tuple[Message, ...] = ()
         self.gone: tuple[Message, ...] = ()
+        self.raw_watchers: Message | list[Message] | None = None
         self.settled = False
-        self.watchers: list[Message] | None = None
 
 
-DOCUMENT_FIELDS: Final = ("filed_at", "house_bill", "key", "kind", "more", "on_file", "raw_filings", "raw_namers", "raw_queue")
+DOCUMENT_FIELDS: Final = (
+    "filed_at", "house_bill", "key", "more", "on_file", "raw_filings", "raw_kind", "raw_namers", "raw_queue",
+)  # fmt: skip
 """Its fields by name."""
+
+FIRST_KIND: Final = OWN_KEY + 1
+"""The number of the first kind in a packed name."""
+
+DOCUMENT_KINDS: Final = (
+    "shipment", "conveyance", "close", "release", "image", "conveyance_arrival", "cargo_arrival", "export_declaration",
+    "accounting", "other",
+)  # fmt: skip
+"""The own-key namespaces (R12): a document keeps the number of its own in a byte."""
+
+_KIND_NUMBERS: Final = {kind: number for number, kind in enumerate(DOCUMENT_KINDS)}
 
 
 class Document:
@@ -40,23 +57,34 @@ class Document:
     `aside`: what waits for a person or was corrected; `gone`: what was taken back or replaced.
     `namers`: documents that have named this one at some time; `names` says whether they still do.
     `watchers`: messages that are looked at again when it changes. A `raw_` field holds one alone as itself, several as a group.
+    Compiled it takes 96 bytes.
     """
 
     __slots__ = DOCUMENT_FIELDS
 
     def __init__(self, kind: str, key: str) -> None:
-        self.kind = kind
         self.key = key
         self.raw_queue: Any = ()
         self.raw_filings: Any = ()
         self.raw_namers: Any = ()
-        self.on_file = False
-        self.house_bill = False
         self.filed_at = NEVER
         self.more: DocumentMore | None = None
+        # Bytes last: each between two words would take a word of its own.
+        self.on_file = False
+        self.house_bill = False
+        self.raw_kind: u8 = _KIND_NUMBERS[kind]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+    @property
+    def kind(self) -> str:
+        """Its own-key namespace."""
+        return DOCUMENT_KINDS[self.raw_kind]
+
+    @kind.setter
+    def kind(self, value: str) -> None:
+        self.raw_kind = _KIND_NUMBERS[value]
 
     @property
     def queue(self) -> tuple["Message", ...]:
@@ -119,14 +147,26 @@ class Document:
             self.grown().settled = value
 
     @property
-    def watchers(self) -> "list[Message] | None":
+    def watchers(self) -> "Sequence[Message]":
         """Messages that are looked at again when it changes."""
-        return None if self.more is None else self.more.watchers
+        raw = None if self.more is None else self.more.raw_watchers
+        return () if raw is None else raw if isinstance(raw, list) else (raw,)
 
     @watchers.setter
-    def watchers(self, value: "list[Message] | None") -> None:
-        if self.more is not None or value is not None:
-            self.grown().watchers = value
+    def watchers(self, value: "Sequence[Message]") -> None:
+        if self.more is not None or value:
+            self.grown().raw_watchers = list(value) if len(value) > 1 else value[0] if value else None
+
+    def watched_by(self, message: "Message") -> None:
+        """Note that a message is looked at again when it changes."""
+        more = self.grown()
+        raw = more.raw_watchers
+        if raw is None:
+            more.raw_watchers = message
+        elif isinstance(raw, list):
+            raw.append(message)
+        else:
+            more.raw_watchers = [raw, message]
 
     def grown(self) -> DocumentMore:
         """Make room for what few documents need."""
@@ -171,14 +211,27 @@ class Document:
         return tuple(doc for message in self.speakers() for doc in message.listed)
 
     def related(self) -> "tuple[Document, ...]":
-        """The documents that this one is related to without listing them as its group."""
-        return tuple(doc for message in self.speakers() for doc in message.related)
+        """The documents that this one is related to without listing them as its group, and of which others speak too."""
+        return tuple(doc for message in self.speakers() for doc in message.met)
 
     def names(self, doc: "Document") -> bool:
         """Whether this document names that one, by what is on file or waits."""
-        return any(doc in message.listed or doc in message.related for message in self.speakers())
+        return any(doc in message.listed or doc in message.met for message in self.speakers())
+
+
+def name_of(kind: str, key: str) -> bytes:
+    """A document's name as it is packed behind the record of a message that names it."""
+    return packed_name(_KIND_NUMBERS[kind] + FIRST_KIND, key)
+
+
+def unseen(name: bytes, namer: Document) -> Document:
+    """The document of a packed name: nothing is known of it but who names it."""
+    number, key = read_name(name)
+    doc = Document(DOCUMENT_KINDS[number - FIRST_KIND], key)
+    doc.raw_namers = namer
+    return doc
 
 
 def blank_documents(count: int) -> list[Document]:
     """So many, empty, for a load that fills them."""
-    return [Document("", "") for _ in range(count)]
+    return [Document("other", "") for _ in range(count)]

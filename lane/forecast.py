@@ -222,7 +222,7 @@ class _Drained(NamedTuple):
 
 def _waiting_for(doc: Document) -> Iterator[Message]:
     """What watches the document, and what waits in its queue."""
-    yield from (each for each in doc.watchers or () if each.watching is doc)
+    yield from (each for each in doc.watchers if each.watching is doc)
     yield from (each for each in doc.queue if each.blocker is not None and each.blocker.kind == "queue")
 
 

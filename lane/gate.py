@@ -193,7 +193,7 @@ def open_what_opened(state: LaneState, position: int, *, before: set[str], canar
 
 def _begin_drain(state: LaneState, channel: Channel, position: int) -> None:
     left, channel.drained = channel.drained, channel.ready
-    channel.ready = Ready()
+    channel.ready = Ready(left.number)
     channel.drained.absorb(left)
     channel.drain = Drain(
         position=position,

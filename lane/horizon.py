@@ -90,7 +90,7 @@ def _is_busy(doc: Document) -> bool:
 
 def _leave(state: LaneState, message: Message) -> None:
     doc = message.doc
-    del state.messages[message.position]
+    state.messages.remove(message.position)
     state.free_key(message)
     state.counts[message.state] -= 1
     if state.census is not None:
@@ -109,15 +109,17 @@ def _leave(state: LaneState, message: Message) -> None:
     if doc.more is not None:
         doc.aside = tuple(each for each in doc.aside if each is not message)
         doc.gone = tuple(each for each in doc.gone if each is not message)
-    named = dict.fromkeys((*message.listed, *message.related))
+    if message.raw_named is None:
+        state.forget_hearsay(message)
+    named = dict.fromkeys((*message.listed, *message.met))
     for each in _spoken(doc) if named else ():
-        for other in (*each.listed, *each.related):
+        for other in (*each.listed, *each.met):
             named.pop(other, None)
     for other in named:
         other.named_no_more_by(doc)
     for other in (*named, doc):
         if not (other.namers or other.queue or other.filings or other.aside or other.gone):
-            state.documents[other.kind].pop(other.key, None)
+            state.forget_document(other)
 
 
 def _spoken(doc: Document) -> Iterator[Message]:

@@ -1,9 +1,10 @@
 """Who a message is and where it stands: R10 to R15; must not know outages, leases or the wire."""
 
 import re
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
+from lane.document import name_of
 from lane.late import successors
 from lane.moves import ask_person, disturb, enter, let_go, move, park, refresh, touch
 from lane.order import EDGELESS, would_be_on_file
@@ -18,6 +19,15 @@ FIRST_REPEAT: Final = 2
 
 SUBMISSION_WORDS: Final = re.compile("[1-9][0-9]{0,8}", re.ASCII)
 """A submission's number in a wire key: bounded, for it is read from what CBSA's end says."""
+
+DocumentName: TypeAlias = tuple[str, str]
+"""A document's own-key namespace and its key."""
+
+SELF_SUFFICIENT: Final = frozenset({"cargo", "house_bill", "release"})
+"""Kinds that wait for nothing of what they are only related to, as long as nothing but their own word is known of it."""
+
+ALONE_COUNT_MAX: Final = 8
+"""Most documents that a message names by their packed names alone: they are looked through one by one."""
 
 PLAIN: Final = re.compile("[A-Za-z0-9._:-]*", re.ASCII)
 """Texts in which nothing is percent-encoded."""
@@ -108,11 +118,7 @@ def _message(state: LaneState, position: int, fact: MessageReceived) -> Message:
     message = Message(position=position, key=fact.key, form=form, doc=doc, record=_record(fact))
     if fact.kind == "house_bill":
         doc.house_bill = True
-    message.listed, message.related = _named_documents(state, fact)
-    for other in message.listed:
-        other.named_by(doc)
-    for other in message.related:
-        other.named_by(doc)
+    _name(state, message, fact)
     message.since_ms = fact.at_ms
     if (fact.eta_ms, fact.not_before_ms, fact.not_after_ms, fact.occurred_ms) != NO_TIMES:
         _take_times(message, fact)
@@ -127,16 +133,41 @@ def _take_times(message: Message, fact: MessageReceived) -> None:
     message.occurred_ms = fact.occurred_ms
 
 
-def _named_documents(state: LaneState, fact: MessageReceived) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+def _name(state: LaneState, message: Message, fact: MessageReceived) -> None:
+    """Let a message name its documents: those of which nobody has spoken yet by their names alone, where its kind allows it."""
+    listed_names, related_names = _named(fact)
+    if not (listed_names or related_names):
+        return
+    if not listed_names and message.form.kind in SELF_SUFFICIENT and _is_alone(state, related_names):
+        state.hear(message, [name_of(kind, key) for kind, key in related_names])
+        return
+    listed = tuple([state.document(kind, key) for kind, key in listed_names])
+    related = tuple([state.document(kind, key) for kind, key in related_names])
+    for other in listed:
+        other.named_by(message.doc)
+    for other in related:
+        other.named_by(message.doc)
+    message.name(listed, related)
+
+
+def _is_alone(state: LaneState, names: tuple[DocumentName, ...]) -> bool:
+    """Whether nobody has spoken of any of these documents yet, and they are few and each another."""
+    for kind, key in names:
+        if not state.is_unheard(kind, key):
+            return False
+    return len(names) <= ALONE_COUNT_MAX and len(set(names)) == len(names)
+
+
+def _named(fact: MessageReceived) -> tuple[tuple[DocumentName, ...], tuple[DocumentName, ...]]:
     """The group that the message lists itself, and what it is related to otherwise (INTERFACES section 2)."""
     keys = fact.keys
 
-    def shipments(*roles: str) -> tuple[Document, ...]:
-        return tuple(state.document("shipment", key) for role in roles for key in keys.get(role, ()))
+    def shipments(*roles: str) -> tuple[DocumentName, ...]:
+        return tuple([("shipment", key) for role in roles for key in keys.get(role, ())])
 
-    def others(role: str) -> tuple[Document, ...]:
+    def others(role: str) -> tuple[DocumentName, ...]:
         kind = "conveyance" if role == "crn" else role
-        return tuple(state.document(kind, key) for key in keys.get(role, ()))
+        return tuple([(kind, key) for key in keys.get(role, ())])
 
     match fact.kind:
         case "cargo":
@@ -203,7 +234,7 @@ def _late_predecessor(state: LaneState, message: Message) -> tuple[Finding, ...]
 
 def _told(doc: Document, asker: Message) -> str:
     """What a document on file is called in a sentence for a message's tenant, who may not know another party's keys (I10)."""
-    own = doc in asker.listed or doc in asker.related or doc.filings[-1].tenant == asker.tenant
+    own = doc in asker.listed or doc in asker.met or doc.filings[-1].tenant == asker.tenant
     return str(doc) if own else f"another party's {doc.kind}"
 
 

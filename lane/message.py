@@ -7,12 +7,12 @@ there until something is written to it; numbers and digests that are rarely look
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from lane.blocker import Blocker
-from lane.document import NEVER, Document
-from lane.more import Done, More, done_of
-from lane.record import Form, digest_of, where_of
+from lane.document import NEVER, Document, unseen
+from lane.more import Grown, More
+from lane.record import OWN_KEY, Form, digest_of, own_key_of, packed_name, packed_names, where_of
 
 if TYPE_CHECKING:
-    from lane.ready import Ready
+    from mypy_extensions import u8
 
 State: TypeAlias = Literal[
     "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed"
@@ -21,42 +21,60 @@ STRANGER: Final = "another party's message"
 """What a tenant is told of a message that is not its own (I10)."""
 
 
-MESSAGE_FIELDS: Final = (
-        "blocker", "doc", "form", "grant", "heap", "held_at", "key", "listed", "more", "place", "position", "record", "related",
-        "since_ms", "state", "unblocked", "watching",
-    )  # fmt: skip
+NOWHERE: Final = 0
+"""No ready messages' number."""
+
+STATES: Final[tuple[State, ...]] = (
+    "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed",
+)  # fmt: skip
+_STATE_NUMBERS: Final[dict[State, int]] = {state: number for number, state in enumerate(STATES)}
+
+
+class Both:
+    """The documents of a message that lists some and is related to others."""
+
+    __slots__ = ("listed", "related")
+
+    def __init__(self, listed: tuple[Document, ...], related: tuple[Document, ...]) -> None:
+        self.listed = listed
+        self.related = related
+
+
+OWN_FIELDS: Final = (
+    "blocker", "doc", "form", "heap", "position", "raw_named", "raw_state", "record", "since_ms", "unblocked", "watches",
+)  # fmt: skip
+MESSAGE_FIELDS: Final = (*OWN_FIELDS, "more")
 """Its fields by name, for a compiled class has no `__slots__`."""
 
 
-class Message:
+class Message(Grown):
     """One message of the lane. `position` names it; `place` is its turn in lane order, inherited by a replacement (R13).
 
-    `unblocked`: its turn has come; `heap`, a hint: the ready messages among which it stands in this process. `filing`: the
+    `unblocked`: its turn has come; `heap`, a hint: the number of the ready messages among which it stands here. `filing`: the
     grant (or the act) by which it came on file (R12). `open`: its grant lacks an outcome. `touched`: an outcome other than
     `expired` and *not taken* is known (R15); `doubted`: only because its grant's holder is gone (R44), so that the grant's own
-    outcome may take it back. `watching`: the document whose change makes the fold look again.
+    outcome may take it back. `watches`: a change of the document that blocks it makes the fold look again.
+    `raw_named`: the documents that it names; None where their packed names in `record` are all that the lane knows of them.
+
+    Compiled it takes 112 bytes, and its record as many, 16 more for every 16 by which what is packed behind it is longer than 15.
     """
 
-    __slots__ = MESSAGE_FIELDS
+    __slots__ = OWN_FIELDS
 
     def __init__(self, *, position: int, key: str, form: Form, doc: Document, record: bytes) -> None:
+        super().__init__()
         self.position = position
-        self.place = position
-        self.key = key
         self.form = form
         self.doc = doc
-        self.listed: tuple[Document, ...] = ()
-        self.related: tuple[Document, ...] = ()
-        self.record = record
-        self.state: State = "held"
+        self.record = record if key == doc.key else record + packed_name(OWN_KEY, key)
+        self.raw_named: Document | tuple[Document, ...] | Both | None = ()
         self.since_ms = 0
-        self.held_at = position
-        self.grant = NEVER
         self.blocker: Blocker | None = None
+        # Bytes last: each between two words would take a word of its own.
+        self.raw_state: u8 = 0
         self.unblocked = False
-        self.heap: Ready | None = None
-        self.watching: Document | None = None
-        self.more: Done | More | None = None
+        self.heap: u8 = NOWHERE
+        self.watches = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.doc.key} ({self.tenant}/{self.key})"
@@ -66,23 +84,71 @@ class Message:
         return str(self) if self.tenant == asker.tenant else STRANGER
 
     def __hash__(self) -> int:
+        # Beside `__lt__`, mypyc makes a class that can't be hashed unless it says how.
         return self.position
 
     def __lt__(self, other: "Message") -> bool:
         return self.place < other.place
 
-    def grown(self) -> More:
-        """What may be written of this message beyond its own fields."""
-        more = self.more
-        if not isinstance(more, More):
-            self.more = more = More(more)
-        return more
+    @property
+    def state(self) -> State:
+        """Where it stands; `moves.move` alone writes it."""
+        return STATES[self.raw_state]
 
-    def shrink(self) -> None:
-        """Keep no more than a captured message needs, where nothing out of the way has happened to it."""
-        more = self.more
-        if isinstance(more, More) and more.is_plain():
-            self.more = done_of(more)
+    @state.setter
+    def state(self, value: State) -> None:
+        self.raw_state = _STATE_NUMBERS[value]
+
+    @property
+    def key(self) -> str:
+        """Its publisher's key: packed in its record, unless it is its document's too."""
+        own = own_key_of(self.record)
+        return self.doc.key if own is None else own
+
+    @property
+    def listed(self) -> tuple[Document, ...]:
+        """The documents that it lists as its group."""
+        named = self.raw_named
+        if isinstance(named, Both):
+            return named.listed
+        if named is None or not self.form.lists:
+            return ()
+        return named if isinstance(named, tuple) else (named,)
+
+    @property
+    def related(self) -> tuple[Document, ...]:
+        """The documents that it is related to without listing them as its group; made for the asker where it alone names them."""
+        if self.raw_named is None:
+            return tuple(unseen(name, self.doc) for name in packed_names(self.record))
+        return self.met
+
+    @property
+    def met(self) -> tuple[Document, ...]:
+        """Those of them that the lane knows by more than this message's word; the others are unseen and have no other namer."""
+        named = self.raw_named
+        if named is None or self.form.lists:
+            return ()
+        if isinstance(named, Both):
+            return named.related
+        return named if isinstance(named, tuple) else (named,)
+
+    def name(self, listed: tuple[Document, ...], related: tuple[Document, ...]) -> None:
+        """Let it name these documents; one alone, and those of a kind that only lists or only relates, stand without a pair."""
+        if listed if not self.form.lists else related:
+            self.raw_named = Both(listed, related)
+            return
+        named = listed or related
+        self.raw_named = named[0] if len(named) == 1 else named
+
+    def name_alone(self, names: list[bytes]) -> None:
+        """Let it be related to documents that nobody else has ever spoken of: their packed names are all that is kept of them."""
+        self.record += b"".join(names)
+        self.raw_named = None
+
+    @property
+    def watching(self) -> Document | None:
+        """The document whose change makes the fold look again."""
+        return self.blocker.topic if self.watches and self.blocker is not None else None
 
     @property
     def act(self) -> int:
@@ -135,247 +201,28 @@ class Message:
         return self.form.inland
 
     @property
-    def answered_ms(self) -> int | None:
-        more = self.more
-        return None if more is None else more.answered_ms
+    def held_at(self) -> int:
+        """Since which position it is held, or was last; at first its own."""
+        since = self._held_again
+        return self.position if since == NEVER else since
 
-    @answered_ms.setter
-    def answered_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.answered_ms != value:
-            self.grown().answered_ms = value
-
-    @property
-    def attempts(self) -> int:
-        more = self.more
-        return 0 if more is None else more.attempts if isinstance(more, More) else 1
-
-    @attempts.setter
-    def attempts(self, value: int) -> None:
-        if isinstance(self.more, More) or self.attempts != value:
-            self.grown().attempts = value
+    @held_at.setter
+    def held_at(self, position: int) -> None:
+        self._held_again = position
 
     @property
-    def code(self) -> str:
+    def place(self) -> int:
+        """Its turn in lane order; at first its own position."""
         more = self.more
-        return more.code if isinstance(more, More) else ""
+        return more.place if isinstance(more, More) and more.place != NEVER else self.position
 
-    @code.setter
-    def code(self, value: str) -> None:
-        if isinstance(self.more, More) or self.code != value:
-            self.grown().code = value
-
-    @property
-    def corrected_by(self) -> "Message | None":
-        more = self.more
-        return more.corrected_by if isinstance(more, More) else None
-
-    @corrected_by.setter
-    def corrected_by(self, value: "Message | None") -> None:
-        if isinstance(self.more, More) or self.corrected_by != value:
-            self.grown().corrected_by = value
-
-    @property
-    def corrects(self) -> "Message | None":
-        more = self.more
-        return more.corrects if isinstance(more, More) else None
-
-    @corrects.setter
-    def corrects(self, value: "Message | None") -> None:
-        if isinstance(self.more, More) or self.corrects != value:
-            self.grown().corrects = value
-
-    @property
-    def deadline_ms(self) -> int | None:
-        more = self.more
-        return more.deadline_ms if isinstance(more, More) else None
-
-    @deadline_ms.setter
-    def deadline_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.deadline_ms != value:
-            self.grown().deadline_ms = value
-
-    @property
-    def doubted(self) -> bool:
-        more = self.more
-        return more.doubted if isinstance(more, More) else False
-
-    @doubted.setter
-    def doubted(self, value: bool) -> None:
-        if isinstance(self.more, More) or self.doubted != value:
-            self.grown().doubted = value
-
-    @property
-    def epoch(self) -> int:
-        more = self.more
-        return 0 if more is None else more.epoch
-
-    @epoch.setter
-    def epoch(self, value: int) -> None:
-        if isinstance(self.more, More) or self.epoch != value:
-            self.grown().epoch = value
-
-    @property
-    def filing(self) -> int:
-        more = self.more
-        return NEVER if more is None else more.filing
-
-    @filing.setter
-    def filing(self, value: int) -> None:
-        if isinstance(self.more, More) or self.filing != value:
-            self.grown().filing = value
-
-    @property
-    def grace(self) -> int:
-        more = self.more
-        return more.grace if isinstance(more, More) else NEVER
-
-    @grace.setter
-    def grace(self, value: int) -> None:
-        if isinstance(self.more, More) or self.grace != value:
-            self.grown().grace = value
-
-    @property
-    def needs_person(self) -> str:
-        more = self.more
-        return more.needs_person if isinstance(more, More) else ""
-
-    @needs_person.setter
-    def needs_person(self, value: str) -> None:
-        if isinstance(self.more, More) or self.needs_person != value:
-            self.grown().needs_person = value
-
-    @property
-    def not_after_ms(self) -> int | None:
-        more = self.more
-        return more.not_after_ms if isinstance(more, More) else None
-
-    @not_after_ms.setter
-    def not_after_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.not_after_ms != value:
-            self.grown().not_after_ms = value
-
-    @property
-    def not_before_ms(self) -> int | None:
-        more = self.more
-        return more.not_before_ms if isinstance(more, More) else None
-
-    @not_before_ms.setter
-    def not_before_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.not_before_ms != value:
-            self.grown().not_before_ms = value
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        more = self.more
-        return more.notes if isinstance(more, More) else ()
-
-    @notes.setter
-    def notes(self, value: tuple[str, ...]) -> None:
-        if isinstance(self.more, More) or self.notes != value:
-            self.grown().notes = value
-
-    @property
-    def occurred_ms(self) -> int | None:
-        more = self.more
-        return more.occurred_ms if isinstance(more, More) else None
-
-    @occurred_ms.setter
-    def occurred_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.occurred_ms != value:
-            self.grown().occurred_ms = value
-
-    @property
-    def open(self) -> bool:
-        more = self.more
-        return more.open if isinstance(more, More) else False
-
-    @open.setter
-    def open(self, value: bool) -> None:
-        if isinstance(self.more, More) or self.open != value:
-            self.grown().open = value
-
-    @property
-    def remark(self) -> str:
-        more = self.more
-        return more.remark if isinstance(more, More) else ""
-
-    @remark.setter
-    def remark(self, value: str) -> None:
-        if isinstance(self.more, More) or self.remark != value:
-            self.grown().remark = value
-
-    @property
-    def resubmissions(self) -> int:
-        more = self.more
-        return more.resubmissions if isinstance(more, More) else 0
-
-    @resubmissions.setter
-    def resubmissions(self, value: int) -> None:
-        if isinstance(self.more, More) or self.resubmissions != value:
-            self.grown().resubmissions = value
-
-    @property
-    def settled(self) -> bool:
-        more = self.more
-        return more.settled if isinstance(more, More) else False
-
-    @settled.setter
-    def settled(self, value: bool) -> None:
-        if isinstance(self.more, More) or self.settled != value:
-            self.grown().settled = value
-
-    @property
-    def strict(self) -> bool:
-        more = self.more
-        return more.strict if isinstance(more, More) else False
-
-    @strict.setter
-    def strict(self, value: bool) -> None:
-        if isinstance(self.more, More) or self.strict != value:
-            self.grown().strict = value
-
-    @property
-    def submission(self) -> int:
-        more = self.more
-        return more.submission if isinstance(more, More) else 1
-
-    @submission.setter
-    def submission(self, value: int) -> None:
-        if isinstance(self.more, More) or self.submission != value:
-            self.grown().submission = value
-
-    @property
-    def touched(self) -> bool:
-        more = self.more
-        return False if more is None else more.touched if isinstance(more, More) else True
-
-    @touched.setter
-    def touched(self, value: bool) -> None:
-        if isinstance(self.more, More) or self.touched != value:
-            self.grown().touched = value
-
-    @property
-    def transmitted_ms(self) -> int | None:
-        more = self.more
-        return None if more is None else more.transmitted_ms
-
-    @transmitted_ms.setter
-    def transmitted_ms(self, value: int | None) -> None:
-        if isinstance(self.more, More) or self.transmitted_ms != value:
-            self.grown().transmitted_ms = value
-
-    @property
-    def _acted(self) -> int:
-        more = self.more
-        return more.act if isinstance(more, More) else NEVER
-
-    @_acted.setter
-    def _acted(self, value: int) -> None:
-        if isinstance(self.more, More) or self._acted != value:
-            self.grown().act = value
+    @place.setter
+    def place(self, position: int) -> None:
+        if self.place != position:
+            self.grown().place = position
 
 
 def blank_messages(count: int) -> list[Message]:
     """So many, empty, for a load that fills them."""
-    form, doc = Form(("", "", "", "", False)), Document("", "")
+    form, doc = Form(("", "", "", "", False)), Document("other", "")
     return [Message(position=NEVER, key="", form=form, doc=doc, record=b"") for _ in range(count)]

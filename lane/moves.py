@@ -65,7 +65,7 @@ def _leave_held(state: LaneState, channel: Channel, message: Message) -> None:
         channel.drain.left -= 1
         pace.gone(state, channel, channel.drain)
     if message.blocker is not None:
-        message.blocker = message.watching = None
+        message.blocker, message.watches = None, False
         state.missing.pop(message.position, None)
 
 
@@ -105,7 +105,7 @@ def ask_person(state: LaneState, message: Message, reason: str) -> None:
 
 def enter(state: LaneState, message: Message) -> None:
     """Take a new message into the lane, held, at its place in its document's queue."""
-    state.messages[message.position] = message
+    state.messages.add(message.position, message)
     state.counts["held"] += 1
     if state.census is not None:
         state.census.entered(message)
@@ -115,10 +115,10 @@ def enter(state: LaneState, message: Message) -> None:
 
 def touch(state: LaneState, doc: Document) -> None:
     """Look again at what waited for this document: what watches it, and the front of its own queue."""
-    waiting, doc.watchers = doc.watchers, None
-    for message in waiting or ():
+    waiting, doc.watchers = doc.watchers, ()
+    for message in waiting:
         if message.watching is doc:
-            message.watching = None
+            message.watches = False
             refresh(state, message)
     alone = doc.raw_queue
     if type(alone) is Message:  # mostly
@@ -144,7 +144,7 @@ def let_go(state: LaneState, message: Message) -> None:
     Closes and arrivals wait for documents that they reach over others, so a relation's end is no change of what they wait for.
     """
     touch(state, message.doc)
-    ahead = [message.doc, *(doc for doc in message.related if doc.kind == "conveyance")]
+    ahead = [message.doc, *(doc for doc in message.met if doc.kind == "conveyance")]
     seen = set(ahead)
     while ahead and len(seen) < RELATED_COUNT_MAX:
         for other in ahead.pop().namers:
@@ -168,14 +168,13 @@ def refresh(state: LaneState, message: Message) -> None:
     """
     if message.state != "held":
         return
-    was, found = message.blocker, blocker(state, message, at_ms=state.at_ms)
+    was, watched, found = message.blocker, message.watching, blocker(state, message, at_ms=state.at_ms)
     if was is not None:
         message.blocker = None
         state.missing.pop(message.position, None)
     if found is None:
         set_unblocked(state, message, True)
-        if was is not None:
-            message.watching = None
+        message.watches = False
         push_ready(state, message)
         return
     ahead = found.kind == "queue" and found.message is not None and found.message.place < message.place
@@ -190,14 +189,10 @@ def refresh(state: LaneState, message: Message) -> None:
         chain = " -> ".join(each.told_to(message) for each in cycle)
         park(state, message, found.by("R24"), remark=f"a cycle, each waits for the next: {chain}")
         return
-    if found.kind == "queue":
-        message.watching = None
-    elif message.watching is not found.topic:
-        topic = found.topic
-        if topic.watchers is None:
-            topic.watchers = []
-        topic.watchers.append(message)
-        message.watching = topic
+    topic = found.topic
+    message.watches = found.kind != "queue"
+    if message.watches and watched is not topic:
+        topic.watched_by(message)
     if found.kind == "missing":
         state.missing[message.position] = message
     if found.kind == "time" and (was is None or was.kind != "time"):
@@ -217,7 +212,7 @@ def push_ready(state: LaneState, message: Message) -> None:
     """
     channel = state.channel(message.form.channel)
     ready = channel.drained if in_drain(channel, message) else channel.ready
-    if message.heap is not ready:
+    if message.heap != ready.number:
         ready.push(message)
 
 

@@ -180,7 +180,7 @@ def _naming_blocker(state: LaneState, message: Message) -> Blocker | None:
     """R21: a cancel waits for earlier pending messages that name its document."""
     for other in message.doc.namers:
         for earlier in other.queue:
-            names = message.doc in earlier.listed or message.doc in earlier.related
+            names = message.doc in earlier.listed or message.doc in earlier.met
             if names and earlier.place < message.place and not _has_settled(state, earlier, message):
                 return Blocker("R21", "naming", other, earlier)
     return None
@@ -201,7 +201,7 @@ def _edge_blocker(state: LaneState, message: Message) -> Blocker | None:
         case "release":
             return _named(state, message, docs=message.listed, edge="E10")
         case "house_bill":
-            return _soft(state, message, docs=[doc for doc in message.related if doc.house_bill], edge="E9")
+            return _soft(state, message, docs=[doc for doc in message.met if doc.house_bill], edge="E9")
         case _:
             return None
 

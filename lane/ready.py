@@ -10,10 +10,16 @@ from collections.abc import Container, Iterator, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final, TypeAlias, final
 
-from lane.message import Message
+from lane.message import NOWHERE, Message
 
 NO_DEADLINE: Final = 2**62
 """Sorts after every real deadline."""
+
+READY: Final = 1
+"""The number of a channel's ready messages when it is new, by which a message knows where it stands."""
+
+DRAINED: Final = 2
+"""The number of those of its drain. An opening swaps the two."""
 
 Turn: TypeAlias = tuple[int, int, int]
 """Releases first, then by deadline, then in lane order (R24)."""
@@ -32,9 +38,9 @@ class Line:
     def trim(self) -> None:
         """Drop from the front what has gone."""
         while self.calm and not is_ready(self.calm[0]):
-            self.calm.popleft().heap = None
+            self.calm.popleft().heap = NOWHERE
         while self.urgent and not is_ready(self.urgent[0][1]):
-            heappop(self.urgent)[1].heap = None
+            heappop(self.urgent)[1].heap = NOWHERE
 
     def first(self) -> Turn | None:
         """The turn of the first one, or None."""
@@ -55,9 +61,10 @@ class Line:
 class Ready:
     """What stands ready in a channel, or in its drain."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("lines", "number")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.lines: dict[str, Line] = {}
 
     def __iter__(self) -> Iterator[Message]:
@@ -83,7 +90,7 @@ class Ready:
         What has gone leaves the front then, for in a process that only folds nobody else takes it out: a fold of three million
         facts kept each message that had ever been ready, and each opening went through all of them.
         """
-        message.heap = self
+        message.heap = self.number
         form = message.form
         line = self.lines.get(form.tenant)
         if line is None:
@@ -114,7 +121,7 @@ class Ready:
             if is_ready(message):
                 self.push(message)
             else:
-                message.heap = None
+                message.heap = NOWHERE
         other.lines.clear()
 
 
@@ -144,7 +151,7 @@ def taken(readies: Sequence[Ready], *, but: Container[str]) -> Iterator[Message]
         _, number, tenant = heads[0]
         line = readies[number].lines[tenant]
         message = line.pop()
-        message.heap = None
+        message.heap = NOWHERE
         first = line.first()
         if first is None:
             del readies[number].lines[tenant]

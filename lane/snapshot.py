@@ -2,10 +2,11 @@
 
 The bytes follow from the facts alone: whoever folded the same facts, from zero or from an earlier snapshot, gets the same ones
 (I5). Every slot of every type of the state is named here with its shape, and a test fails when one is forgotten. The ready heaps
-are hints of one process (a planner has taken from them), so they are left out and built anew from what is held and unblocked.
+are hints of one process (a planner has taken from them): they are left out and built anew from what is held and unblocked.
 
-The form is Python's marshal, version 2: no references, so that equal states give equal bytes, and no code is run by reading it.
-It means the same only to the program that wrote it; whoever keeps the bytes says which program that was, and checks them.
+The form is parts of Python's marshal, version 2: no references, so that equal states give equal bytes, and no code is run by
+reading it. It means the same only to the program that wrote it; whoever keeps the bytes says which program that was, and checks
+them.
 """
 
 import marshal
@@ -16,15 +17,17 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from lane.columns import Packed, compile_filler, pack, pack_groups, unpack, unpack_groups
+from lane.columns import Packed, compile_filler, joined, pack, pack_groups, parted, pieces, unpack, unpack_groups
 from lane.document import FEW_COUNT_MAX, blank_documents
 from lane.edges import edges_of
-from lane.message import blank_messages
+from lane.index import ByPosition
+from lane.message import Both, blank_messages
 from lane.more import DONE_FIELDS, MORE_FIELDS, Done, More, blank_done, blank_more
 from lane.moves import push_ready
 from lane.policy import Policy
-from lane.ready import Ready
-from lane.record import Form
+from lane.ready import DRAINED, READY, Ready
+from lane.record import Form, Row
+from lane.shelves import Hearsay, Keys, Shelf
 from lane.state import (
     GRANTS_FIELDS,
     NEVER,
@@ -47,11 +50,15 @@ FORM: Final = 2
 Column: TypeAlias = list[Any]
 
 
-class Refs(NamedTuple):
-    """The documents and messages of a state in the order of their tables, and the place of each there."""
+UNMADE: Final = NEVER - 1
+"""Stands for the documents of a message that names them by their packed keys alone."""
 
-    documents: list[Document]
-    messages: list[Message]
+
+class Refs(NamedTuple):
+    """The documents and messages of a state in the order of their tables, None behind the last, and the place of each there."""
+
+    documents: list[Any]
+    messages: list[Any]
     document_at: dict[Document | None, int]
     message_at: dict[Message | None, int]
 
@@ -67,7 +74,7 @@ def _one(at: Callable[[Refs], dict[Any, int]], table: Callable[[Refs], list[Any]
     """A reference, or None, which is written as -1."""
 
     def read(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
-        return map([*table(refs), None].__getitem__, unpack(packed, count))
+        return map(table(refs).__getitem__, unpack(packed, count))
 
     return Shape(lambda refs, column: pack(list(map(at(refs).__getitem__, column))), read)
 
@@ -162,23 +169,55 @@ def _more_back(refs: Refs, packed: Any, _: int) -> Iterable[Any]:
     for (kind, rows, slots), columns in zip(rows_of, groups, strict=True):
         for name, column in zip(slots, columns, strict=True):
             values: Iterable[Any] = unpack(column, len(rows))
-            values = map([*refs.messages, None].__getitem__, values) if name in LINKS else values
+            values = map(refs.messages.__getitem__, values) if name in LINKS else values
             deque(map(getattr(kind, name).__set__, rows, values), maxlen=0)
         made.append(iter(rows))
     return (next(made[tag]) for tag in tags)
 
 
-def _keys(refs: Refs, _: Any) -> dict[str, dict[str, Message]]:
-    found: dict[str, dict[str, Message]] = {}
-    for each in refs.messages:
-        found.setdefault(each.tenant, {})[each.key] = each
+def _messages(refs: Refs, _: Any) -> ByPosition[Message]:
+    found: ByPosition[Message] = ByPosition()
+    for each in refs.messages[:-1]:
+        found.add(each.position, each)
     return found
 
 
-def _shelves(refs: Refs, _: Any) -> dict[str, dict[str, Document]]:
-    found: dict[str, dict[str, Document]] = {}
-    for each in refs.documents:
-        found.setdefault(each.kind, {})[each.key] = each
+def _keys(refs: Refs, _: Any) -> dict[str, Keys]:
+    found: dict[str, Keys] = {}
+    for each in refs.messages[:-1]:
+        found.setdefault(each.tenant, Keys()).add(each)
+    return found
+
+
+def _shelves(refs: Refs, _: Any) -> dict[str, Shelf]:
+    found: dict[str, Shelf] = {}
+    for each in refs.documents[:-1]:
+        found.setdefault(each.kind, Shelf()).add(each)
+    return found
+
+
+def _named(refs: Refs, column: Column) -> Any:
+    """What messages name: all documents of each in a row, and how many of them it lists where it has both sorts."""
+    splits = [UNMADE if each is None else len(each.listed) if isinstance(each, Both) else NEVER for each in column]
+    named = ((*each.listed, *each.related) if isinstance(each, Both) else each or () for each in column)
+    rows = (each if isinstance(each, tuple) else (each,) for each in named)
+    return pack(splits), pack_groups([[refs.document_at[doc] for doc in each] for each in rows])
+
+
+def _named_back(refs: Refs, packed: Any, count: int) -> Iterator[Any]:
+    splits, groups = packed
+    for split, named in zip(unpack(splits, count), DOCUMENTS.read(refs, groups, count), strict=True):
+        if split == NEVER:
+            yield named[0] if len(named) == 1 else named
+        else:
+            yield None if split == UNMADE else Both(named[:split], named[split:])
+
+
+def _hearsay(refs: Refs, _: Any) -> Hearsay:
+    found = Hearsay()
+    for each in refs.messages[:-1]:
+        if each.raw_named is None:
+            found.add(each)
     return found
 
 
@@ -190,7 +229,7 @@ def _forms(packed: Packed, count: int) -> Iterable[Form]:
 
 
 def _namers(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
-    """Many namers stand in a dict, as `Document.named_by` keeps them."""
+    # Many namers stand in a dict, as `Document.named_by` keeps them.
     return (each if len(each) <= FEW_COUNT_MAX else dict.fromkeys(each) for each in DOCUMENTS.read(refs, packed, count))
 
 
@@ -213,16 +252,17 @@ FORMS: Final = Shape(lambda _, column: pack([form.row for form in column]), lamb
 MORE: Final = Shape(_more, _more_back)
 NAMERS: Final = Shape(lambda refs, column: DOCUMENTS.write(refs, [tuple(each) for each in column]), _namers)
 MESSAGES: Final = _many(tuple, lambda refs: refs.message_at, lambda refs: refs.messages)
-MESSAGE_LIST: Final = _many(list, lambda refs: refs.message_at, lambda refs: refs.messages)
-ALL_MESSAGES: Final = _each(lambda *_: (), lambda refs, _: {each.position: each for each in refs.messages})
+NAMED: Final = Shape(_named, _named_back)
+ALL_MESSAGES: Final = _each(lambda *_: (), _messages)
+HEARSAY: Final = _each(lambda *_: (), _hearsay)
 ALL_DOCUMENTS: Final = _each(lambda *_: (), _shelves)
 BY_POSITION: Final = _each(lambda refs, index: [refs.message_at[each] for each in index.values()], _by_position)
 BLOCKER: Final = _each(
     lambda refs, each: (each.rule, each.kind, refs.document_at[each.topic], refs.message_at[each.message]), _blocker
 )
 WATCHERS: Final = Shape(
-    lambda refs, column: pack_groups([[refs.message_at[one] for one in each or () if one in refs.message_at] for each in column]),
-    lambda refs, packed, count: (each or None for each in MESSAGE_LIST.read(refs, packed, count)),
+    lambda refs, column: pack_groups([[refs.message_at[one] for one in each if one in refs.message_at] for each in column]),
+    lambda refs, packed, count: MESSAGES.read(refs, packed, count),
 )
 """Who watches a document; a message that has left behind the horizon never looks again."""
 QUEUE: Final = _each(lambda _, queue: list(queue), lambda _, row: deque(row))
@@ -261,9 +301,8 @@ DOCUMENT_SLOTS: Final[dict[str, Shape]] = {
 }  # fmt: skip
 
 MESSAGE_SLOTS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(("grant", "held_at", "key", "place", "position", "record", "since_ms", "state", "unblocked"), PLAIN),
-    "form": FORMS, "more": MORE, "doc": DOCUMENT, "listed": DOCUMENTS, "related": DOCUMENTS, "watching": DOCUMENT,
-    "blocker": BLOCKER,
+    **dict.fromkeys(("position", "record", "since_ms", "raw_state", "unblocked", "watches"), PLAIN),
+    "form": FORMS, "more": MORE, "doc": DOCUMENT, "raw_named": NAMED, "blocker": BLOCKER,
 }  # fmt: skip
 
 CHANNEL_SLOTS: Final[dict[str, Shape]] = {
@@ -280,7 +319,7 @@ CHANNEL_SLOTS: Final[dict[str, Shape]] = {
 
 STATE_FIELDS: Final[dict[str, Shape]] = {
     **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused", "forgotten"), PLAIN),
-    "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS,
+    "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS, "hearsay": HEARSAY,
     "documents": ALL_DOCUMENTS, "outages": OUTAGES, "channels": CHANNELS, "lease": _made(Lease), "grants": GRANTS,
     **dict.fromkeys(("awaiting", "unsure", "troubled", "missing", "settled", "asked"), BY_POSITION),
     "late": LATE, "timed": TIMED, "finished": QUEUE, "kept": QUEUE,
@@ -289,38 +328,51 @@ STATE_FIELDS: Final[dict[str, Shape]] = {
 
 def dump(state: LaneState) -> bytes:
     """The state of a lane as bytes: the same wherever the same facts were folded, by the same program."""
-    documents, messages = list(state.all_documents()), list(state.messages.values())
-    refs = Refs(documents, messages, _places(documents), _places(messages))
-    whole = (
-        (len(documents), _columns(refs, documents, DOCUMENT_SLOTS)),
-        (len(messages), _columns(refs, messages, MESSAGE_SLOTS)),
-        _columns(refs, [state], STATE_FIELDS),
-        _columns(refs, list(state.channels.values()), CHANNEL_SLOTS),
-    )
-    return marshal.dumps(whole, FORM)
+    documents, messages = list(state.met_documents()), list(state.messages.values())
+    refs = Refs([*documents, None], [*messages, None], _places(documents), _places(messages))
+    return joined(marshal.dumps(part, FORM) for part in _parts(refs, state))
+
+
+def _parts(refs: Refs, state: LaneState) -> Iterator[Any]:
+    """What a body consists of: how long the tables are, the tables piece by piece, and the rest."""
+    yield len(refs.documents) - 1, len(refs.messages) - 1
+    for table, slots in ((refs.documents, DOCUMENT_SLOTS), (refs.messages, MESSAGE_SLOTS)):
+        for start, end in pieces(len(table) - 1):
+            yield _columns(refs, table[start:end], slots)
+    yield _columns(refs, [state], STATE_FIELDS)
+    yield _columns(refs, list(state.channels.values()), CHANNEL_SLOTS)
 
 
 def load(body: bytes) -> LaneState:
     """The state that was dumped, as if its facts had been folded here. Raises ValueError and the like for other bytes."""
-    (document_count, of_documents), (message_count, of_messages), of_state, of_channels = marshal.loads(body)  # noqa: S302
-    documents = blank_documents(document_count)
-    messages = blank_messages(message_count)
-    refs = Refs(documents, messages, {}, {})
-    _fill(refs, documents, DOCUMENT_SLOTS, of_documents)
-    _fill(refs, messages, MESSAGE_SLOTS, of_messages)
-    fields_of = {name: shape.read(refs, packed, 1) for (name, shape), packed in zip(STATE_FIELDS.items(), of_state, strict=True)}
+    parts = map(marshal.loads, parted(body))  # no code is run by it; whoever kept the bytes has checked whose they are
+    document_count, message_count = next(parts)
+    refs = Refs([*blank_documents(document_count), None], [*blank_messages(message_count), None], {}, {})
+    for table, slots in ((refs.documents, DOCUMENT_SLOTS), (refs.messages, MESSAGE_SLOTS)):
+        for start, end in pieces(len(table) - 1):
+            _fill(refs, table[start:end], slots, next(parts))
+    of_state = zip(STATE_FIELDS.items(), next(parts), strict=True)
+    fields_of = {name: shape.read(refs, packed, 1) for (name, shape), packed in of_state}
     state = LaneState(*fields_of.pop("mode"))  # made as any other, so that its hints are those of a fold that begins
     for name, values in fields_of.items():
         setattr(state, name, *values)
     state.edges = edges_of(state.mode)
-    state.forms = {message.form.row: message.form for message in messages}
-    _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, of_channels)
+    state.forms = _shared_forms(refs)
+    _fill(refs, list(state.channels.values()), CHANNEL_SLOTS, next(parts))
     _stand_ready(state)
     return state
 
 
+def _shared_forms(refs: Refs) -> dict[Row, Form]:
+    """One form for all messages that are alike, across the parts that were read."""
+    forms: dict[Row, Form] = {}
+    for message in refs.messages[:-1]:
+        message.form = forms.setdefault(message.form.row, message.form)
+    return forms
+
+
 def _places(table: Iterable[Any]) -> dict[Any, int]:
-    return {each: at for at, each in enumerate(table)} | {None: NEVER}
+    return {**{each: at for at, each in enumerate(table)}, None: NEVER}
 
 
 def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Packed]:
@@ -329,13 +381,13 @@ def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Pa
 
 def _fill(refs: Refs, objects: list[Any], slots: dict[str, Shape], columns: list[Packed]) -> None:
     values = [shape.read(refs, packed, len(objects)) for shape, packed in zip(slots.values(), columns, strict=True)]
-    compile_filler(slots)(objects, values)
+    compile_filler(tuple(slots))(objects, values)
 
 
 def _stand_ready(state: LaneState) -> None:
     """Put what is held and unblocked among the ready ones of its channel."""
     for channel in state.channels.values():
-        channel.ready, channel.drained = Ready(), Ready()
+        channel.ready, channel.drained = Ready(READY), Ready(DRAINED)
     for message in _free(state):
         push_ready(state, message)
 

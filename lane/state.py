@@ -6,20 +6,25 @@ Only the fold's own modules write here. Everything is a plain function of the fa
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from lane.blocker import Blocker as Blocker
 from lane.census import Census
 from lane.document import NEVER as NEVER
 from lane.document import Document as Document
+from lane.document import name_of
 from lane.drain import Drain as Drain
 from lane.edges import Edge, edges_of
+from lane.index import ByPosition
+from lane.message import STATES as STATES
 from lane.message import STRANGER as STRANGER
 from lane.message import Message as Message
 from lane.message import State as State
 from lane.policy import Policy
-from lane.ready import Ready
-from lane.record import Form, Row
+from lane.ready import DRAINED, READY, Ready
+from lane.record import Form, Row, without_names
+from lane.shelves import Hearsay, Keys, Shelf
 from schemas.facts import LeaseBasis, Scope
 
 PENDING: Final[frozenset[State]] = frozenset({"held", "granted", "transmitted", "unknown"})
@@ -85,8 +90,8 @@ class Channel:
     tokens_milli: int | None = None
     tokens_at_ms: int = 0
     drain: Drain | None = None
-    ready: Ready = field(default_factory=Ready)
-    drained: Ready = field(default_factory=Ready)
+    ready: Ready = field(default_factory=partial(Ready, READY))
+    drained: Ready = field(default_factory=partial(Ready, DRAINED))
 
 
 @dataclass(slots=True)
@@ -139,7 +144,8 @@ class LaneState:
     """Everything that a lane's facts amount to.
 
     `finished`: positions in the order in which messages finished; `kept`: those that the horizon passed, with the day at which
-    something still leaned on them; `forgotten`: up to this position of [inbound] verdicts have left (R58).
+    something still leaned on them; `forgotten`: up to this position of [inbound] verdicts have left (R58). `hearsay`: messages
+    whose word is all that the lane has of the documents that they name.
     """
 
     def __init__(self, mode: str) -> None:
@@ -151,11 +157,12 @@ class LaneState:
         self.policy = Policy()
         self.edges: dict[str, Edge] = edges_of(mode)
         self.marks: dict[str, int] = {}
-        self.messages: dict[int, Message] = {}
-        self.by_key: dict[str, dict[str, Message]] = {}
+        self.messages: ByPosition[Message] = ByPosition()
+        self.by_key: dict[str, Keys] = {}
         self.forms: dict[Row, Form] = {}
         self.verdicts: dict[int, Verdict] = {}
-        self.documents: dict[str, dict[str, Document]] = {}
+        self.documents: dict[str, Shelf] = {}
+        self.hearsay = Hearsay()
         self.outages: dict[str, Outage] = {}
         self.channels: dict[str, Channel] = {name: Channel(name) for name in self.policy.channels}
         self.lease = Lease()
@@ -179,11 +186,50 @@ class LaneState:
         """The document of that own-key namespace: cargo and house bills share `shipment` (R12)."""
         shelf = self.documents.get(kind)
         if shelf is None:
-            shelf = self.documents[kind] = {}
+            shelf = self.documents[kind] = Shelf()
         found = shelf.get(key)
-        if found is None:
-            found = shelf[key] = Document(kind, key)
+        if found is not None:
+            return found
+        namer = self.hearsay.get(name_of(kind, key)) if self.hearsay.count else None
+        if namer is not None:
+            self._meet(namer)
+            found = shelf.get(key)
+            assert found is not None, "what a message names alone stands among its names"
+            return found
+        found = Document(kind, key)
+        shelf.add(found)
         return found
+
+    def is_unheard(self, kind: str, key: str) -> bool:
+        """Whether no message in the fold is about that document or names it."""
+        return self.known_document(kind, key) is None and (not self.hearsay.count or self.hearsay.get(name_of(kind, key)) is None)
+
+    def hear(self, message: Message, names: list[bytes]) -> None:
+        """A message names documents of which nobody else has spoken."""
+        message.name_alone(names)
+        self.hearsay.add(message)
+
+    def forget_hearsay(self, message: Message) -> None:
+        """What a message names is its word alone no more: somebody else speaks of it, or the message leaves."""
+        self.hearsay.remove(message)
+        message.record = without_names(message.record)
+
+    def _meet(self, message: Message) -> None:
+        """Make the documents that a message alone names: somebody else speaks of one of them now."""
+        made = message.related
+        self.forget_hearsay(message)
+        for doc in made:
+            self.documents.setdefault(doc.kind, Shelf()).add(doc)
+        message.name((), made)
+
+    def known_document(self, kind: str, key: str) -> Document | None:
+        """The document, unless no message in the fold is about it and at most one names it."""
+        shelf = self.documents.get(kind)
+        return None if shelf is None else shelf.get(key)
+
+    def forget_document(self, doc: Document) -> None:
+        """Nobody speaks of a document any more."""
+        self.documents[doc.kind].remove(doc)
 
     def form(self, row: Row) -> Form:
         """What messages of that tenant, kind, function, channel and way share."""
@@ -193,9 +239,22 @@ class LaneState:
         return found
 
     def all_documents(self) -> Iterator[Document]:
-        """Each document that a message in the fold is about or names."""
-        for shelf in self.documents.values():
-            yield from shelf.values()
+        """Each document that a message in the fold is about or names, in the order in which they first do."""
+        seen: set[Document] = set()
+        for message in self.messages.values():
+            for doc in (message.doc, *message.listed, *message.related):
+                if doc not in seen:
+                    seen.add(doc)
+                    yield doc
+
+    def met_documents(self) -> Iterator[Document]:
+        """The same but for those that one message names and nobody else has spoken of: what is kept of them is their names."""
+        seen: set[Document] = set()
+        for message in self.messages.values():
+            for doc in (message.doc, *message.listed, *message.met):
+                if doc not in seen:
+                    seen.add(doc)
+                    yield doc
 
     def message(self, position: int) -> Message | None:
         """The message whose `MessageReceived` stands there, unless there is none or it has left (R58)."""
@@ -210,19 +269,19 @@ class LaneState:
         """A new message's key is taken from here on."""
         keys = self.by_key.get(message.tenant)
         if keys is None:
-            keys = self.by_key[message.tenant] = {}
-        keys[message.key] = message
+            keys = self.by_key[message.tenant] = Keys()
+        keys.add(message)
 
     def free_key(self, message: Message) -> None:
         """A message leaves, and its key may be used anew."""
         keys = self.by_key[message.tenant]
-        del keys[message.key]
-        if not keys:
+        keys.remove(message)
+        if not keys.count:
             del self.by_key[message.tenant]
 
     def taken_keys(self) -> set[tuple[str, str]]:
         """Each tenant and key that is taken."""
-        return {(tenant, key) for tenant, keys in self.by_key.items() for key in keys}
+        return {(message.tenant, message.key) for message in self.messages.values()}
 
     def channel(self, name: str) -> Channel:
         """The lane's view of a channel."""
@@ -245,12 +304,9 @@ class LaneState:
         if tenant is not None:
             found = self.by_publisher(tenant, key)
             return [] if found is None else [found]
-        return [keys[key] for keys in self.by_key.values() if key in keys]
+        return [message for keys in self.by_key.values() if (message := keys.get(key)) is not None]
 
 
-STATES: Final[tuple[State, ...]] = (
-    "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed",
-)  # fmt: skip
 RULES_VERSION: Final = 1
 """The newest rules that this program knows (R59)."""
 

@@ -20,7 +20,8 @@ from lane import fold
 from lane.canonical import canonical
 from lane.due import due_facts
 from lane.grants import refusal
-from lane.ready import Ready
+from lane.message import NOWHERE
+from lane.ready import DRAINED, READY, Ready
 from lane.state import LaneState, Message
 from lane.why import why
 from schemas.facts import LaneFact, Scope
@@ -293,8 +294,8 @@ class Lane(RuleBasedStateMachine):
         for position, fact in self.story.log:
             for channel in again.channels.values():
                 for message in (*channel.ready, *channel.drained):
-                    message.heap = None
-                channel.ready, channel.drained = Ready(), Ready()
+                    message.heap = NOWHERE
+                channel.ready, channel.drained = Ready(READY), Ready(DRAINED)
             fold.apply(again, position, fact)
         assert canonical(self.story.state) == canonical(again)
 

@@ -60,7 +60,9 @@ def plant_dedup_off(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = identity.receive
 
     def forgetting(state: LaneState, position: int, fact: MessageReceived) -> tuple[Finding, ...]:
-        state.by_key.get(fact.tenant, {}).pop(fact.key, None)
+        known = state.by_publisher(fact.tenant, fact.key)
+        if known is not None:
+            state.free_key(known)
         return receive(state, position, fact)
 
     monkeypatch.setattr(identity, "receive", forgetting)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from lane import fold
+from lane.document import name_of
 from lane.identity import wire_key
 from lane.moves import in_drain
 from lane.order import ARRIVALS, blocker
@@ -312,7 +313,7 @@ def assert_consistent(state: LaneState) -> None:
     for message in messages:
         _assert_message(state, message)
     for doc in state.all_documents():
-        assert doc is state.documents[doc.kind][doc.key]
+        assert state.known_document(doc.kind, doc.key) in (doc, None)
         assert doc.queue or doc.aside or doc.filings or doc.gone or doc.namers, f"nobody speaks of {doc} any more"
         assert list(doc.queue) == sorted(doc.queue, key=lambda each: each.place)
         assert any(each.settled for each in doc.queue) == doc.settled
@@ -334,7 +335,9 @@ def _assert_indexes(state: LaneState, messages: list[Message]) -> None:
 def _assert_message(state: LaneState, message: Message) -> None:
     assert (message.state in PENDING) == (message in message.doc.queue), f"{message} and its queue"
     for doc in (message.doc, *message.listed, *message.related):
-        assert doc is state.documents[doc.kind][doc.key], f"{doc} has left and {message} names it"
+        known = state.known_document(doc.kind, doc.key)
+        heard_of = message.raw_named is None and state.hearsay.get(name_of(doc.kind, doc.key)) is message
+        assert doc is known or (known is None and heard_of), f"{doc} has left and {message} names it"
         assert doc is message.doc or message.doc in doc.namers
     assert (message.state in ASIDE) == (message in message.doc.aside), f"{message} and what stands aside"
     assert not message.unblocked or (message.state == "held" and message.blocker is None)

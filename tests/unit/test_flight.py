@@ -2,6 +2,7 @@
 
 import hashlib
 
+from lane.message import NOWHERE
 from lane.record import record_of
 from lane.state import LaneState, Message
 from lane.view import DeskView
@@ -32,7 +33,7 @@ def test_an_intent_brings_at_most_so_many_bytes_into_memory() -> None:
     issued = flight.issue(state, planned, epoch=1, turn=Turn(story.at_ms, 0.0))
     assert issued is not None
     assert (planned[0].position,) == issued[1].messages
-    assert [False, True, True] == [message.heap is not None for message in planned]
+    assert [False, True, True] == [message.heap != NOWHERE for message in planned]
 
 
 def test_a_message_is_named_by_one_intent_at_a_time() -> None:

@@ -10,7 +10,7 @@ OTHER_THAN_PLAIN = {
     "attempts": 2, "code": "E10", "deadline_ms": 7, "needs_person": "a person must look", "not_after_ms": 7, "not_before_ms": 7,
     "notes": ("by hand",), "occurred_ms": 7, "remark": "refused", "resubmissions": 1, "submission": 2, "touched": False,
 }  # fmt: skip
-POSITIONS = ("act", "grace")
+POSITIONS = ("act", "grace", "held_at", "place")
 SWITCHES = ("doubted", "open", "settled", "strict")
 MESSAGES = ("corrected_by", "corrects")
 

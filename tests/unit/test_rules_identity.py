@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane.identity import parse_wire_key, wire_key
-from lane.record import Form
+from lane.record import Form, record_of
 from lane.state import Document, Message
 from tests.unit.lane_story import Story, rules
 
@@ -60,11 +60,14 @@ def test_r11_later_submissions_are_numbered() -> None:
     assert "highway/acme/A1~2" == story.wire_key("A1")
 
 
+RECORD = record_of(inbound=0, received_ms=0, size_bytes=0, digest="", attributes_digest="")
+
+
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(1, 99))
 def test_r11_every_wire_key_reads_back(tenant: str, key: str, submission: int) -> None:
     """R11: the key is one-to-one, whatever a provider calls its messages."""
     form = Form((tenant, "cargo", "original", "edi", False))
-    message = Message(position=0, key=key, form=form, doc=Document("shipment", "A1"), record=b"")
+    message = Message(position=0, key=key, form=form, doc=Document("shipment", "A1"), record=RECORD)
     message.submission = submission
     text = wire_key("air", message)
     assert text.isascii()

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from schemas.effects import Worker
 
 FOLD_COUNT: Final = 1_000
-"""Records that a start reads at a time: two pages of 10,000, the one that is folded and the next, held 20 MB that stayed resident
-in pieces."""
+"""Records that a start reads at a time: read 10,000 at a time, each of 100,000 held messages left 12 to 23 bytes more resident."""
 
 
 class Opened(NamedTuple):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from schemas.effects import Worker
 
 FOLD_COUNT: Final = 1_000
-"""Records that a start reads at a time: read 10,000 at a time, each of 100,000 held messages left 12 to 23 bytes more resident."""
+"""Records that a start reads at a time: with 10,000, each of 100,000 held messages left 12 to 23 bytes more resident."""
 
 
 class Opened(NamedTuple):

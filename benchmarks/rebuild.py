@@ -17,7 +17,7 @@ from benchmarks import charts
 from benchmarks.figures import Bar, Figure, Progress, Report, arguments, machine_line, positive, sizes, told_round
 from benchmarks.generate import lane_facts
 from benchmarks.processes import in_fresh_process, rss_bytes
-from console.up import spare_the_collector
+from console.snapshots import no_collection
 from eventlog.port import READ_COUNT_MAX
 from lane.snapshot import dump, load
 from lane.view import LaneView
@@ -48,19 +48,19 @@ def one_round(count: int, trips_a_day: int) -> dict[str, float]:
     view = LaneView("highway", Codec().decode)
     progress, position, decode_s = Progress("fold", count), 0, 0.0
     pages: list[float] = []
-    spare_the_collector()
-    while page := list(itertools.islice(facts, READ_COUNT_MAX)):
-        records = [Record(position + number, 0, value) for number, value in enumerate(page)]
-        position += len(page)
-        started = time.perf_counter()
-        for value in page:
-            decode(value)
-        decoded = time.perf_counter()
-        view.absorb(records)
-        folded = time.perf_counter()
-        decode_s += decoded - started
-        pages.append((folded - decoded) / len(page))
-        progress.at(position)
+    with no_collection():  # as a start does
+        while page := list(itertools.islice(facts, READ_COUNT_MAX)):
+            records = [Record(position + number, 0, value) for number, value in enumerate(page)]
+            position += len(page)
+            started = time.perf_counter()
+            for value in page:
+                decode(value)
+            decoded = time.perf_counter()
+            view.absorb(records)
+            folded = time.perf_counter()
+            decode_s += decoded - started
+            pages.append((folded - decoded) / len(page))
+            progress.at(position)
     progress.done()
     fold_s, tenth = sum(pages) / len(pages) * position, max(1, len(pages) // 10)
     rss = rss_bytes()

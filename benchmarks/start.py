@@ -29,8 +29,7 @@ from benchmarks.generate import Town, write
 from benchmarks.hold import COMMAND, COMMAND_WAIT_S
 from benchmarks.processes import in_fresh_process, rss_bytes
 from console.keeping import SNAPSHOT_FACTS
-from console.snapshots import Folds
-from console.up import spare_the_collector
+from console.snapshots import Folds, no_collection
 from eventlog.port import READ_COUNT_MAX
 from eventlog.sqlite import SqliteLog
 from lane.snapshot import dump
@@ -60,8 +59,7 @@ BARS: Final = (Bar(name="command_s", most=START_S_MAX), Bar(name="differences", 
 
 def from_zero(folder: Path, tail: int) -> tuple[dict[str, float], str]:
     """Fold the whole log, keep a snapshot on the way; the figures, and the digest of the state."""
-    spare_the_collector()
-    with fresh_log("sqlite", None, folder=folder) as log:
+    with fresh_log("sqlite", None, folder=folder) as log, no_collection():
         view, stream = Folds(log.log, log.codec, None).lane(MODE), lane(MODE)
         end, folding_s = log.log.end(stream), 0.0
         progress = Progress("from zero", end)

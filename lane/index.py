@@ -16,21 +16,23 @@ Name: TypeAlias = str | bytes
 LEAST_PLACES: Final = 8
 """Places of an index that is new."""
 
-ROOM: Final = 3
-"""Places for a name when an index is made anew. From two thirds full it is made anew, so a name takes 12 to 24 bytes: fuller, the
-search for a name that is not there, as every new one's is, would pass by many others."""
+ROOM: Final = 2
+"""Places for a name when an index is made anew. From two thirds full it is made anew, so a name takes 14 to 18 bytes."""
+
+FREE: Final = 0
+GONE: Final = 1
+"""Tags of a place where nothing stands, and of one where something stood, so that whoever looks goes on past it."""
+
+FIRST_TAG: Final = 2
+TAG_BITS: Final = 7
+TAG_FROM_BIT: Final = 40
+"""A tag from FIRST_TAG on is of what stands there: some bits of its name's hash. Most names looked for are not there; without a tag
+each place on the way was a look at a message, its record and its document, far apart in memory."""
 
 PAGE_BITS: Final = 6
 """A page has 64 places: nine bytes a thing where most positions have one, and not much is kept for a page's last one."""
 
 PAGE_PLACES: Final = 1 << PAGE_BITS
-
-
-class Gone:
-    """Stands where a thing was, so that whoever looks goes on past it."""
-
-
-GONE: Final = Gone()
 
 
 class Index(Generic[Thing]):
@@ -42,6 +44,7 @@ class Index(Generic[Thing]):
 
     def __init__(self) -> None:
         self._places: list[Any] = [None] * LEAST_PLACES
+        self._tags = bytearray(LEAST_PLACES)
         self._used = 0  # places that are not free, some of them of what has gone
         self.count = 0  # of names
 
@@ -55,19 +58,24 @@ class Index(Generic[Thing]):
 
     def get(self, name: Name) -> Thing | None:
         """The thing of that name, or None."""
-        places = self._places
-        at = self._first(name, len(places))
-        while (found := places[at]) is not None:
-            if found is not GONE and self.is_called(found, name):
-                thing: Thing = found
+        tags = self._tags
+        said: i64 = hash(name)
+        size: i64 = len(tags)
+        at: i64 = said % size
+        wanted: i64 = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+        while (tag := tags[at]) != FREE:
+            if tag == wanted and self.is_called(self._places[at], name):
+                thing: Thing = self._places[at]
                 return thing
-            at = at + 1 if at + 1 < len(places) else 0
+            at += 1
+            if at == size:
+                at = 0
         return None
 
     def add(self, thing: Thing) -> None:
         """Let a thing stand under all of its names. Whoever calls it sees to it that nothing stands there."""
         names = self.names_of(thing)
-        if 3 * (self._used + len(names)) > 2 * len(self._places):
+        if 3 * (self._used + len(names)) > 2 * len(self._tags):
             self._make_anew(len(names))
         for name in names:
             self._put(name, thing)
@@ -77,44 +85,53 @@ class Index(Generic[Thing]):
         """Let a thing that stands here stand here no more."""
         names = self.names_of(thing)
         for name in names:
-            self._places[self._place_of(self._places, name, thing)] = GONE
+            at = _place_of(self._places, self._tags, name, thing)
+            self._places[at], self._tags[at] = None, GONE
         self.count -= len(names)
 
-    def _first(self, name: Name, size: int) -> int:
-        said: i64 = hash(name)
-        places: i64 = size
-        return said % places
-
-    def _place_of(self, places: list[Any], name: Name, thing: Any) -> int:
-        """Where a name finds a thing. It may have been put there under another of its names: as long as each of them has a place
-        of its own on one run of places without a gap, it is all the same which finds which."""
-        at = self._first(name, len(places))
-        while places[at] is not thing:
-            assert places[at] is not None, f"nothing stands under {name!r}"
-            at = at + 1 if at + 1 < len(places) else 0
-        return at
-
     def _put(self, name: Name, thing: Any) -> None:
-        places = self._places
-        at = self._first(name, len(places))
-        while places[at] is not None:
-            at = at + 1 if at + 1 < len(places) else 0
-        places[at] = thing
-        self._used += 1
+        """Let a thing stand at the first place that is free, or where something has gone."""
+        tags = self._tags
+        said: i64 = hash(name)
+        size: i64 = len(tags)
+        at: i64 = said % size
+        while tags[at] > GONE:
+            at += 1
+            if at == size:
+                at = 0
+        if tags[at] == FREE:
+            self._used += 1
+        tags[at] = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+        self._places[at] = thing
 
     def _make_anew(self, more: int) -> None:
         """Make room for so many more, and forget what has gone. What has several names moves where the first of them finds it."""
-        before = self._places
-        self._places = [None] * max(LEAST_PLACES, ROOM * (self.count + more))
-        self._used = 0
-        for at, thing in enumerate(before):
-            if thing is not None and thing is not GONE:
+        places, tags = self._places, self._tags
+        room = max(LEAST_PLACES, ROOM * (self.count + more))
+        self._places, self._tags, self._used = [None] * room, bytearray(room), 0
+        for at, thing in enumerate(places):
+            if thing is not None:
                 names = self.names_of(thing)
                 if len(names) == 1:
                     self._put(names[0], thing)
-                elif self._place_of(before, names[0], thing) == at:
+                elif _place_of(places, tags, names[0], thing) == at:
                     for name in names:
                         self._put(name, thing)
+
+
+def _place_of(places: list[Any], tags: bytearray, name: Name, thing: Any) -> int:
+    """Where a name finds a thing. It may have been put there under another of its names: as long as each of them has a place of
+    its own on one run of places without a gap, it is all the same which finds which."""
+    said: i64 = hash(name)
+    size: i64 = len(tags)
+    at: i64 = said % size
+    wanted: i64 = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+    while tags[at] != wanted or places[at] is not thing:
+        assert tags[at] != FREE, f"nothing stands under {name!r}"
+        at += 1
+        if at == size:
+            at = 0
+    return at
 
 
 class ByPosition(Generic[Thing]):

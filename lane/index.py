@@ -26,8 +26,8 @@ GONE: Final = 1
 FIRST_TAG: Final = 2
 TAG_BITS: Final = 7
 TAG_FROM_BIT: Final = 40
-"""A tag from FIRST_TAG on is of what stands there: some bits of its name's hash. Most names looked for are not there; without a tag
-each place on the way was a look at a message, its record and its document, far apart in memory."""
+"""A tag from FIRST_TAG on is of what stands there: some bits of its name's hash. Most names looked for are not there:
+without tags each place on the way was a look at a message, its record and its document, far apart in memory."""
 
 PAGE_BITS: Final = 6
 """A page has 64 places: nine bytes a thing where most positions have one, and not much is kept for a page's last one."""

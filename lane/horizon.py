@@ -117,7 +117,7 @@ def _leave(state: LaneState, message: Message) -> None:
             named.pop(other, None)
     for other in named:
         other.named_no_more_by(doc)
-    for other in (*named, doc):
+    for other in dict.fromkeys((*named, doc)):  # a document may name itself
         if not (other.namers or other.queue or other.filings or other.aside or other.gone):
             state.forget_document(other)
 

@@ -151,6 +151,8 @@ def put_on_file(state: LaneState, message: Message, *, grant: int) -> None:
     message.filing = grant
     earlier = doc.filings
     _file(state, doc, (*(each for each in earlier if each is not message), message) if earlier else (message,))
+    if not doc.on_file or doc.filings[-1] is not message:  # it spoke as long as it was under way: a later one does now, or none
+        let_go(state, message)
 
 
 def take_off_file(state: LaneState, message: Message) -> None:
@@ -167,6 +169,8 @@ def _file(state: LaneState, doc: Document, filings: tuple[Message, ...]) -> None
     doc.on_file = bool(filings) and filings[-1].form.function != "cancel"
     if doc.on_file and not was:
         doc.filed_at = state.position
+        for message in doc.aside:  # they spoke for it as long as it was not on file
+            let_go(state, message)
     for message in before:
         if doc.filings[-1:] != before:
             let_go(state, message)

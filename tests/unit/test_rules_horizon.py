@@ -47,6 +47,15 @@ def test_r58_what_finished_a_horizon_ago_leaves_with_its_document() -> None:
     assert ["shipment A3"] == [str(doc) for doc in story.state.all_documents()]
 
 
+def test_r58_a_document_that_names_itself_leaves_once() -> None:
+    """R58: a house bill under its own number is a mistake that must not stop the fold 120 days later."""
+    story = Story()
+    story.house_bill("H1", primary="H1")
+    story.withdraw("H1")
+    _later(story)
+    assert [] == _keys(story) == list(story.state.all_documents())
+
+
 def test_r58_after_the_horizon_an_old_key_is_a_new_message() -> None:
     """R58: dedup ends there."""
     story = Story()

@@ -349,3 +349,43 @@ def test_r13_a_change_at_the_front_says_which_original_it_waits_for() -> None:
     assert front is not None
     assert behind is not None
     assert (story["original"], None) == (front.message, behind.message)
+
+
+def _close_behind_a_chain(story: Story) -> Story:
+    """A close whose chain of house bills leads over H4; who speaks for H4 says whether it goes on to the trip's cargo."""
+    story.trip("T", "H8", key="trip")
+    story.close("H3", key="close")
+    assert "E2" == story.waits("close")
+    return story
+
+
+def _story_with_a_chain() -> Story:
+    story = Story("marine")
+    story.house_bill("H3", primary="H4", key="chain")
+    story.done("chain")
+    return story
+
+
+def test_what_stood_aside_lets_go_of_a_close_when_its_document_comes_on_file() -> None:
+    """R22, I3d: a parked message speaks for its document until that is on file; what waited over its word is looked at again."""
+    story = _story_with_a_chain()
+    story.house_bill("H4", primary="X", key="first")
+    story.intend("first")
+    story.concluded("first", "transmitted")
+    story.house_bill("H4", primary="H8", key="second")
+    assert "parked" == story.is_("second")
+    _close_behind_a_chain(story)
+    story.answer("first", "captured")
+    assert story["close"].unblocked
+
+
+def test_a_captured_cancel_lets_go_of_a_close() -> None:
+    """R22, I3d: a cancel speaks for its document until it is captured, also where that was never on file."""
+    story = _story_with_a_chain()
+    story.house_bill("H4", primary="H8", key="cancel", function="cancel")
+    story.wait(600).grace_elapsed("cancel")
+    story.intend("cancel")
+    story.concluded("cancel", "transmitted")
+    _close_behind_a_chain(story)
+    story.answer("cancel", "captured")
+    assert story["close"].unblocked

@@ -111,7 +111,7 @@ def test_the_same_submission_again_after_an_unknown_is_taken_once(authority: Aut
 def test_a_rejected_submission_put_again_is_a_duplicate_and_not_judged_anew(authority: AuthorityProcess) -> None:
     """INTERFACES section 4: the first outcome stands, the status query tells it; judging anew takes the next wire key (R55)."""
     key, shipment = fresh_key("rejected"), fresh_key("shipment")
-    trip = cargo(key, kind="conveyance", keys={"crn": [key], "ccn": [shipment]})
+    trip = cargo(key, kind="conveyance", keys=json.dumps({"crn": [key], "ccn": [shipment]}))
     send(authority, trip, cargo(shipment), trip)
     assert [each["outcome"] for each in answers_in_time(authority, key, at_least=2)] == ["rejected", "duplicate"]
     assert authority.status(key)["outcome"] == "rejected"
@@ -203,7 +203,7 @@ def test_with_inbound_delayed_a_message_is_taken_and_judged_later_in_its_order(a
     """Taken says nothing of captured; and what comes after the delay doesn't overtake what came in it."""
     shipment, trip = fresh_key("delayed"), fresh_key("delayed-trip")
     authority.set_channel("edi", inbound="delayed", delay_s=0.4)
-    later = cargo(trip, kind="conveyance", keys={"crn": [trip], "ccn": [shipment]})
+    later = cargo(trip, kind="conveyance", keys=json.dumps({"crn": [trip], "ccn": [shipment]}))
     assert [reply.result for reply in send(authority, cargo(shipment), later)] == ["transmitted", "transmitted"]
     assert authority.status(shipment) == {"known": True, "outcome": None}
     assert [each["outcome"] for each in answers_in_time(authority, trip)] == ["captured"]
@@ -255,15 +255,15 @@ def test_wrong_order_is_captured_where_an_edge_is_off_and_reported_after() -> No
     """I3b: the order check doesn't lean on the register."""
     trip, shipment = fresh_key("wrong-trip"), fresh_key("wrong")
     with running_authority(levels={"E1": "off"}) as process:
-        send(process, cargo(trip, kind="conveyance", keys={"crn": ["T"], "ccn": [shipment]}), cargo(shipment))
+        send(process, cargo(trip, kind="conveyance", keys=json.dumps({"crn": ["T"], "ccn": [shipment]})), cargo(shipment))
         assert process.order_violations() == [{"edge": "E1", "before": 1, "after": 2}]
 
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"mode": "highway", "kind": "conveyance_arrival", "keys": {"crn": ["T"]}}, "no conveyance arrival by EDI"),
-        ({"keys": {"crn": ["T"]}}, "own key"),
+        ({"mode": "highway", "kind": "conveyance_arrival", "keys": '{"crn": ["T"]}'}, "no conveyance arrival by EDI"),
+        ({"keys": '{"crn": ["T"]}'}, "own key"),
         ({"mode": "sea"}, "sea"),
         ({"kind": "letter"}, "letter"),
         ({"function": "undo"}, "undo"),

@@ -19,6 +19,9 @@ OWN_KEY: Final = 0
 """What is named: the message itself, by its publisher's key."""
 
 _LENGTH_BITS: Final = 13
+KIND_MAX: Final = 7
+"""The highest number that says what is named: three bits."""
+
 _NAME_BYTES_MAX: Final = 2**_LENGTH_BITS - 1
 _NAME_HEAD_BYTES: Final = 2
 

@@ -26,7 +26,7 @@ def _publish(story: Story, draw: Random, number: int, keys: list[str]) -> None:
     more: dict[str, Any] = {"key": f"m{number}", "tenant": draw.choice(["acme", "acme", "zeta"]), "function": function}
     if keys and draw.random() < 0.08:
         more[draw.choice(["corrects", "replaces"])] = draw.choice(keys)
-    match draw.randrange(9):
+    match draw.randrange(10):
         case 0:
             story.cargo(one("A"), crn=draw.choice([None, one("T", 4), f"X{number}"]), **more)
         case 1:
@@ -48,8 +48,12 @@ def _publish(story: Story, draw: Random, number: int, keys: list[str]) -> None:
             story.arrival(one("T", 4), *sorted({one("A") for _ in range(draw.randrange(3))}), **more)
         case 7:
             story.cargo_arrival(draw.choice([one("A"), f"P{number - 3}"]), **more)
-        case _:
+        case 8:
             story.image(one("I", 3), **more)
+        case _:
+            kind = draw.choice(["export_declaration", "accounting", "other"])
+            document = one("O")
+            story.publish(kind, document, {kind: (document,)}, **more)
 
 
 def _send(story: Story, draw: Random, keys: list[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lane.canonical import canonical
+from lane.document import DOCUMENT_KINDS
 from lane.due import due_facts
 from lane.snapshot import dump, load
 from schemas.facts import HorizonMoved
@@ -30,6 +31,23 @@ def test_what_one_message_alone_names_takes_no_more_than_its_name() -> None:
     assert () == story["H"].met
     assert ["shipment H", "shipment Q", "shipment P"] == [str(doc) for doc in story.state.all_documents()]
     assert [["shipment H"]] * 2 == [[str(namer) for namer in doc.namers] for doc in story["H"].related]
+
+
+@pytest.mark.parametrize("kind", DOCUMENT_KINDS)
+def test_a_document_of_any_kind_comes_after_one_of_which_only_the_name_is_kept(kind: str) -> None:
+    """I5: a packed name has room for seven kinds, and there are ten: no message may stop the fold."""
+    story = _story()
+    story.state.document(kind, "D")
+    assert kind == story.state.document(kind, "D").kind
+    assert not story.state.is_unheard(kind, "D")
+
+
+@pytest.mark.parametrize("kind", ["export_declaration", "accounting", "other"])
+def test_a_message_that_nothing_names_is_taken_after_one_that_names(kind: str) -> None:
+    """I5, R12: what any provider may publish is folded like the rest."""
+    story = _story()
+    assert () == story.publish(kind, "D", {kind: ("D",)})
+    assert "held" == story.is_("D")
 
 
 SPEAKERS: dict[str, Callable[[Story], object]] = {

@@ -170,22 +170,27 @@ class Leader:
         return self._wire
 
     def _found(self, until_s: float) -> tuple[str, int]:
-        """Ask the brokers, one after the other, who leads the topic. Raises OSError and KafkaError."""
+        """Ask the brokers, one after the other, who leads the topic. Raises OSError and KafkaError.
+
+        Each has its share of the time that is left, so that a silent one leaves some to those behind it; next time it is last.
+        """
         failure: Exception = ConnectionError("no address was given")
-        for host, port in tuple(self._addresses):
+        addresses = tuple(self._addresses)
+        for asked_count, (host, port) in enumerate(addresses):
+            now_s = time.monotonic()
+            share_until_s = now_s + (until_s - now_s) / (len(addresses) - asked_count)
             try:
-                wire = Wire(host, port, within_s=self._within_s(until_s))
+                wire = Wire(host, port, within_s=self._within_s(share_until_s))
             except OSError as error:
                 failure = error
-                continue
-            try:
-                found = self._leader(wire, until_s)
-            except (OSError, kafka_errors.RetriableError) as error:
-                failure = error
             else:
-                return found
-            finally:
-                wire.close()
+                try:
+                    return self._leader(wire, share_until_s)
+                except (OSError, kafka_errors.RetriableError) as error:
+                    failure = error
+                finally:
+                    wire.close()
+            self._addresses[host, port] = self._addresses.pop((host, port))
         raise failure
 
     def _leader(self, wire: Wire, until_s: float) -> tuple[str, int]:

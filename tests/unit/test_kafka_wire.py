@@ -210,3 +210,19 @@ def test_where_nobody_listens_nothing_was_asked() -> None:
     with pytest.raises(ConnectionRefusedError):
         leader.ask(question(), code_of, until_s=time.monotonic() + 0.3)
     assert 0 == leader.asked_count
+
+
+def test_a_silent_address_leaves_time_to_the_others() -> None:
+    """A broker that takes connections and never answers stops nobody while another one serves; it is asked last from then on."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, serving(lambda _, number: (framed(number, identity()),)) as broker:
+        addresses = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{broker.port}"
+        leader = Leader(addresses, TOPIC, request_wait_s=SOON_S)
+        try:
+            assert 42 == leader.ask(question(), code_of, until_s=time.monotonic() + 1.0).producer_id
+            leader.let_go()
+            began_s = time.monotonic()
+            assert 42 == leader.ask(question(), code_of, until_s=began_s + 1.0).producer_id
+            assert time.monotonic() - began_s < 0.4, "the silent one was asked first again"
+        finally:
+            leader.let_go()

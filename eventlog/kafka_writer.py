@@ -53,12 +53,14 @@ class StreamWriter:
         *,
         told: Callable[[Sequence[Entry], Appended], None],
         delivery_wait_s: float = DELIVERY_WAIT_S,
+        close_wait_s: float = CLOSE_WAIT_S,
     ) -> None:
         """Connect nothing yet: the first append does. `told` hears of all that was acknowledged, in order."""
         self._bootstrap: Final = bootstrap
         self._topic: Final = topic
         self._told: Final = told
         self._delivery_wait_s: Final = delivery_wait_s
+        self._close_wait_s: Final = close_wait_s
         self._turn: Final = threading.Lock()
         self._waiting: Final[deque[_Ticket]] = deque()  # as long as there are threads that append: each waits for its own
         self._producer: Producer | None = None
@@ -80,13 +82,13 @@ class StreamWriter:
         return ticket.outcome
 
     def close(self) -> None:
-        """Let go; an append that is under way gets a short while and is ambiguous then."""
+        """Let go; an append that is under way gets a short while and is ambiguous then; what still connects writes nothing."""
         self._closed = True
-        got_turn = self._turn.acquire(timeout=CLOSE_WAIT_S)
+        got_turn = self._turn.acquire(timeout=self._close_wait_s)
         producer = self._producer
         if not got_turn and producer is not None:
             producer.interrupt()
-            got_turn = self._turn.acquire(timeout=CLOSE_WAIT_S)
+            got_turn = self._turn.acquire(timeout=self._close_wait_s)
         if got_turn:
             self._retire()
             self._turn.release()
@@ -152,8 +154,7 @@ class StreamWriter:
         return first, at_ms
 
     def _connected(self) -> Producer:
-        if self._closed:
-            raise LogUnavailable("This log was closed: open it again.")
+        self._refuse_closed()
         if self._producer is None:
             try:
                 self._producer = Producer(
@@ -164,7 +165,12 @@ class StreamWriter:
                 )
             except (kafka_errors.KafkaError, OSError) as error:
                 raise translate(error, "connect a writer", self._bootstrap) from error
+            self._refuse_closed()  # only now, for who closes looks for a producer after saying so, and found none to interrupt
         return self._producer
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise LogUnavailable("This log was closed: open it again.")
 
     def _retire(self) -> None:
         """Throw the producer away: nobody else sends what it has not sent."""

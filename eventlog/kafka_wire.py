@@ -57,13 +57,15 @@ class Wire:
         self._buffer = bytearray(READ_BYTES)
 
     def ask(self, request: Any, *, within_s: float) -> Any:
-        """Send the request and return its answer. Raises OSError, also for an answer that does not come or is not one."""
-        self._limit(within_s)
+        """Send the request and return its answer. Raises OSError, also for an answer that is not whole in time or is not one."""
+        until_s = time.monotonic() + within_s
+        if within_s != self._within_s:
+            self._limit(within_s)
         self._asked += 1
         request.with_header(correlation_id=self._asked, client_id=CLIENT_ID)
         try:
-            self._socket.sendall(request.encode(framed=True, header=True))
-            body = self._answer()
+            self._send(memoryview(request.encode(framed=True, header=True)), until_s)
+            body = self._answer(until_s)
         except BlockingIOError as error:  # what the socket's own limits of time are told as
             raise TimeoutError(f"the broker did not answer in {within_s:.1f} s") from error
         kind = request.header.get_response_class()
@@ -84,11 +86,18 @@ class Wire:
         """Let go of the connection."""
         self._socket.close()
 
-    def _answer(self) -> bytearray:
+    def _send(self, question: memoryview, until_s: float) -> None:
+        """Write one question whole."""
+        sent = 0
+        while sent < len(question):
+            self._limit_rest(until_s)
+            sent += self._socket.send(question[sent:])
+
+    def _answer(self, until_s: float) -> bytearray:
         """Read one answer whole."""
         got = 0
         while got < _LENGTH.size:
-            got += self._read(memoryview(self._buffer)[got:], 0)
+            got += self._read(memoryview(self._buffer)[got:], 0, until_s)
         (length,) = _LENGTH.unpack_from(self._buffer)
         if not 0 < length <= FRAME_BYTES_MAX:
             raise ConnectionError(f"the broker's answer has {length} bytes")
@@ -99,21 +108,32 @@ class Wire:
         body[: len(first)] = first
         got = len(first)
         while got < length:
-            got += self._read(memoryview(body)[got:], socket.MSG_WAITALL)
+            got += self._read(memoryview(body)[got:], socket.MSG_WAITALL, until_s)
         return body
 
-    def _read(self, into: memoryview, flags: int) -> int:
+    def _read(self, into: memoryview, flags: int, until_s: float) -> int:
+        self._limit_rest(until_s)
         count = self._socket.recv_into(into, 0, flags)
         if not count:
             raise ConnectionError("the broker closed the connection")
         return count
 
+    def _limit_rest(self, until_s: float) -> None:
+        """Give the next call the time that is left: the socket's limits count anew for each. Raises BlockingIOError, as it does.
+
+        As a rule everything comes at once, and only the clock is looked at: 0.2 us, where setting the limits takes 4.5 us.
+        """
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise BlockingIOError("it came in pieces")
+        if self._within_s > left_s + WAIT_LEAST_S:
+            self._limit(max(WAIT_LEAST_S, left_s))  # none at all would be no limit
+
     def _limit(self, within_s: float) -> None:
-        if within_s != self._within_s:
-            seconds, rest = divmod(within_s, 1)
-            for which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                self._socket.setsockopt(socket.SOL_SOCKET, which, _TIME.pack(int(seconds), int(rest * 1_000_000)))
-            self._within_s = within_s
+        seconds, rest = divmod(within_s, 1)
+        for which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, which, _TIME.pack(int(seconds), int(rest * 1_000_000)))
+        self._within_s = within_s
 
 
 class Leader:

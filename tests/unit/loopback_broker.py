@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from kafka.protocol.metadata import MetadataResponse
@@ -17,7 +17,7 @@ IDENTITY_VERSION = 3
 METADATA, IDENTITY = 3, 22
 SOON_S = 5.0
 
-Answering = Callable[[int, int], tuple[bytes, ...]]
+Answering = Callable[[int, int], Iterable[bytes]]
 """What a broker writes, piece by piece, to a question of that kind and number; nothing: it hangs up."""
 
 
@@ -55,11 +55,20 @@ class Broker:
                 kind, _, number = struct.unpack_from(">hhi", question)
                 self.asked.append(kind)
                 pieces = self._metadata(number) if kind == METADATA else self._answering(kind, number)
-                for piece in pieces:
-                    connection.sendall(piece)
-                    time.sleep(0.01)
-                if not pieces:
+                if not self._write(connection, pieces):
                     return
+
+    def _write(self, connection: socket.socket, pieces: Iterable[bytes]) -> bool:
+        """Whether there was something to write, and somebody to read it."""
+        written = False
+        for piece in pieces:
+            try:
+                connection.sendall(piece)
+            except OSError:
+                return False
+            written = True
+            time.sleep(0.01)
+        return written
 
     def _metadata(self, number: int) -> tuple[bytes, ...]:
         partition = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition

@@ -17,6 +17,9 @@ from tests.unit.loopback_broker import IDENTITY, METADATA, SOON_S, TOPIC, Answer
 
 NOT_LEADER = 6
 REFUSED = 29
+WITHIN_S = 0.4
+LARGE_COUNT = 500
+"""So many names of 30 kB are more than any socket takes at once."""
 
 
 @contextmanager
@@ -86,6 +89,47 @@ def test_a_broker_that_is_silent_is_left_in_time() -> None:
         with pytest.raises(OSError, match="did not answer in"):
             wire.ask(question(), within_s=0.2)
         assert time.monotonic() - began_s < SOON_S
+
+
+@pytest.mark.parametrize("whole", [3, 100], ids=["of its length", "of the rest"])
+def test_an_answer_that_trickles_is_left_in_time(whole: int) -> None:
+    """The time is for the whole of an answer: a broker that sends a byte now and then holds nobody longer than a silent one."""
+
+    def answering(_: int, number: int) -> Iterator[bytes]:
+        for byte in framed(number, bytes(whole + 1))[:whole]:
+            yield bytes([byte])
+            time.sleep(WITHIN_S / 2)
+
+    with wired(answering) as wire:
+        began_s = time.monotonic()
+        with pytest.raises(OSError, match="did not answer in"):
+            wire.ask(question(), within_s=WITHIN_S)
+        assert time.monotonic() - began_s < 2 * WITHIN_S
+
+
+def test_a_question_that_is_read_slowly_is_given_up_in_time() -> None:
+    """A broker that takes a large batch a bit at a time holds nobody longer than a silent one."""
+    reading = threading.Event()
+    topic = MetadataRequest.MetadataRequestTopic(name="x" * 30_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def read_slowly() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while not reading.wait(WITHIN_S / 8):
+                    connection.recv(256 * 1024)
+
+        thread = threading.Thread(target=read_slowly)
+        thread.start()
+        wire = Wire("127.0.0.1", listener.getsockname()[1], within_s=SOON_S)
+        began_s = time.monotonic()
+        with pytest.raises(OSError, match="did not answer in"):
+            wire.ask(MetadataRequest(version=METADATA_VERSION, topics=[topic] * LARGE_COUNT), within_s=WITHIN_S)
+        took_s = time.monotonic() - began_s
+        reading.set()
+        thread.join(SOON_S)
+        wire.close()
+    assert took_s < 2 * WITHIN_S
 
 
 def test_who_waits_for_an_answer_can_be_interrupted() -> None:

@@ -9,6 +9,7 @@ record for a damaged one, and a reader would never get past it; here the bytes o
 is called so. A header without a value stays None: `schemas.cloudevents` refuses it.
 """
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,12 +49,20 @@ def install(consumer: Any) -> None:
 def records_of(answer: bytes, first: int, *, topic: str) -> tuple[list[Record], int]:
     """Return an answer's records from position `first` on, and where reading goes on. Raises CorruptRecordError."""
     found, reached, batches = list[Record](), first, MemoryRecords(answer)
-    while (batch := batches.next_batch()) is not None:
+    while (batch := _next_batch(batches, topic)) is not None:
         _check(batch, topic)
         if not batch.is_control_batch:
             found += unpacked(batch, first)
         reached = max(reached, batch.next_offset)
     return found, reached
+
+
+def _next_batch(batches: MemoryRecords, topic: str) -> Any:
+    """The next batch, or None at the end or at one that was cut short. Raises CorruptRecordError."""
+    try:
+        return batches.next_batch()
+    except struct.error as error:  # the library looks whether there is room for a format, not whether there is for its head
+        raise kafka_errors.CorruptRecordError(f"a batch of {topic} is shorter than its head: {error}") from error
 
 
 def _check(batch: Any, topic: str) -> None:

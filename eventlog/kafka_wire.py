@@ -12,7 +12,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from kafka import errors as kafka_errors
 from kafka.protocol.metadata import MetadataRequest
@@ -37,6 +38,13 @@ RETRY_PAUSE_S: Final = 0.1
 WAIT_LEAST_S: Final = 0.05
 """Shortest wait for an answer, at the end of a caller's time."""
 
+UNREADABLE: Final = (ValueError, IndexError, TypeError, AssertionError, struct.error)
+"""What the library raises for bytes that are no answer (it asserts, too), and what looking into one that lacks a part raises (the
+library takes None for any list)."""
+
+AnswerT = TypeVar("AnswerT")
+T = TypeVar("T")
+
 _LENGTH: Final = struct.Struct(">i")
 _TIME: Final = struct.Struct("ll")
 
@@ -45,8 +53,11 @@ class Wire:
     """One connection to one broker; one thread asks at a time, any may `interrupt`."""
 
     def __init__(self, host: str, port: int, *, within_s: float) -> None:
-        """Connect. Raises OSError."""
-        self._socket = socket.create_connection((host, port), timeout=within_s)
+        """Connect. Raises OSError, also for what is no address."""
+        try:
+            self._socket = socket.create_connection((host, port), timeout=within_s)
+        except ValueError as error:  # a name that can't be asked for
+            raise ConnectionError(f"{host}:{port} is no address ({error})") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # With a time-out of Python's own each read would be two calls that let go of the interpreter's lock, and none could wait
@@ -68,14 +79,7 @@ class Wire:
             body = self._answer(until_s)
         except BlockingIOError as error:  # what the socket's own limits of time are told as
             raise TimeoutError(f"the broker did not answer in {within_s:.1f} s") from error
-        kind = request.header.get_response_class()
-        head = io.BytesIO(body[:HEAD_BYTES_MAX])
-        try:
-            if kind.parse_header(head).correlation_id != self._asked:
-                raise ConnectionError("the broker answered another question")
-            return kind.decode(memoryview(body)[head.tell() :])
-        except (ValueError, IndexError, struct.error) as error:
-            raise ConnectionError(f"the broker's answer can't be read: {error}") from error
+        return understood(partial(_answer_to, request, self._asked), body)
 
     def interrupt(self) -> None:
         """End whatever waits on this connection, now."""
@@ -136,6 +140,26 @@ class Wire:
         self._within_s = within_s
 
 
+def understood(read: Callable[[AnswerT], T], answer: AnswerT) -> T:
+    """Return what `read` finds in an answer. Raises ConnectionError where the answer is empty, cut short or another's.
+
+    A strange answer is as good as a broken connection: another try, or another broker, may answer well.
+    """
+    try:
+        return read(answer)
+    except UNREADABLE as error:
+        raise ConnectionError(f"the broker's answer can't be read ({type(error).__name__}: {error})") from error
+
+
+def _answer_to(request: Any, number: int, body: bytearray) -> Any:
+    """Parse the answer to the question of that number. Raises ConnectionError, and what is UNREADABLE."""
+    kind = request.header.get_response_class()
+    head = io.BytesIO(body[:HEAD_BYTES_MAX])
+    if kind.parse_header(head).correlation_id != number:
+        raise ConnectionError("the broker answered another question")
+    return kind.decode(memoryview(body)[head.tell() :])
+
+
 class Leader:
     """The way to whoever leads a topic's only partition; one thread asks at a time, any may `interrupt`."""
 
@@ -159,7 +183,7 @@ class Leader:
                 wire = self._connected(until_s)
                 self.asked_count += 1
                 answer = wire.ask(request, within_s=self._within_s(until_s))
-                _raise_if(code_of(answer))
+                _raise_if(understood(code_of, answer))
             except (OSError, kafka_errors.KafkaError) as error:
                 self.let_go()
                 is_final = isinstance(error, kafka_errors.KafkaError) and not isinstance(error, kafka_errors.RetriableError)
@@ -217,17 +241,27 @@ class Leader:
         wanted = MetadataRequest.MetadataRequestTopic(name=self._topic)
         request = MetadataRequest(version=METADATA_VERSION, topics=[wanted], allow_auto_topic_creation=False)
         answer = wire.ask(request, within_s=self._within_s(until_s))
-        brokers = {broker.node_id: (broker.host, broker.port) for broker in answer.brokers}
+        brokers = understood(_brokers, answer)
         self._addresses.update(dict.fromkeys(brokers.values()))  # any of them may be asked when the first ones are gone
-        for topic in answer.topics:
-            _raise_if(topic.error_code)
-            for partition in topic.partitions:
-                if partition.leader_id in brokers:
-                    return brokers[partition.leader_id]
+        for code, leader_ids in understood(_leaders, answer):
+            _raise_if(code)
+            for leader_id in leader_ids:
+                if leader_id in brokers:
+                    return brokers[leader_id]
         raise kafka_errors.LeaderNotAvailableError(f"nobody leads {self._topic} now")
 
     def _within_s(self, until_s: float) -> float:
         return max(WAIT_LEAST_S, min(self._request_wait_s, until_s - time.monotonic()))
+
+
+def _brokers(answer: Any) -> dict[int, tuple[str, int]]:
+    """The brokers that an answer names, and where they are."""
+    return {int(broker.node_id): (str(broker.host), int(broker.port)) for broker in answer.brokers}
+
+
+def _leaders(answer: Any) -> list[tuple[int, list[int]]]:
+    """The code of each topic in an answer, and who leads its partitions."""
+    return [(int(topic.error_code), [int(part.leader_id) for part in topic.partitions]) for topic in answer.topics]
 
 
 def _raise_if(code: int) -> None:

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 import pytest
 from kafka import errors as kafka_errors
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
-from kafka.protocol.producer import InitProducerIdResponse
+from kafka.protocol.producer import InitProducerIdResponse, ProduceRequest, ProduceResponse
 
+from eventlog.kafka_producer import PRODUCE_VERSION, _code_of_write, _written
 from eventlog.kafka_wire import METADATA_VERSION, Leader, Wire
 from tests.unit.loopback_broker import IDENTITY, METADATA, SOON_S, TOPIC, Answering, Broker, framed, identity, question, serving
 
 NOT_LEADER = 6
 REFUSED = 29
+WRITE = 0
 WITHIN_S = 0.4
 LARGE_COUNT = 500
 """So many names of 30 kB are more than any socket takes at once."""
@@ -47,6 +49,18 @@ def led(answering: Answering) -> Iterator[tuple[Leader, Broker]]:
 def code_of(answer: InitProducerIdResponse) -> int:
     """The code of an answer."""
     return int(answer.error_code)
+
+
+def writing() -> ProduceRequest:
+    """A question of the kind that writes."""
+    return ProduceRequest(version=PRODUCE_VERSION, transactional_id=None, acks=-1, timeout_ms=1, topic_data=[])
+
+
+def write(*partitions: int) -> bytes:
+    """The body of an answer to a write, with so many partitions of one topic."""
+    topic = ProduceResponse.TopicProduceResponse
+    written = [topic.PartitionProduceResponse(index=0, error_code=0, base_offset=7, log_append_time_ms=8) for _ in partitions]
+    return bytes(ProduceResponse(version=PRODUCE_VERSION, responses=[topic(name=TOPIC, partition_responses=written)]).encode())
 
 
 def test_an_answer_in_pieces_is_taken_whole() -> None:
@@ -187,3 +201,22 @@ def test_a_silent_address_leaves_time_to_the_others() -> None:
             assert time.monotonic() - began_s < 0.4, "the silent one was asked first again"
         finally:
             leader.let_go()
+
+
+def empty_metadata(number: int) -> tuple[bytes, ...]:
+    """What a broker would say that has a list of brokers and none of topics."""
+    answer = MetadataResponse(version=METADATA_VERSION, brokers=[], controller_id=1, topics=None)
+    return (framed(number, answer.encode()),)
+
+
+def test_an_answer_without_what_was_asked_is_asked_for_again_as_after_a_broken_connection() -> None:
+    """An answer that parses and lacks a part is no end either, and never an error that nobody knows."""
+    pieces = [write(), write(0)]
+    with led(lambda _, number: (framed(number, pieces.pop(0)),)) as (leader, broker):
+        assert 7 == _written(leader.ask(writing(), _code_of_write, until_s=time.monotonic() + SOON_S)).base_offset
+        assert [METADATA, WRITE] * 2 == broker.asked
+        pieces.append(write())
+        broker._metadata = empty_metadata  # type: ignore[method-assign]
+        for _ in ("an answer to a write", "an answer about who leads"):
+            with pytest.raises(ConnectionError, match="the broker's answer can't be read"):
+                leader.ask(writing(), _code_of_write, until_s=time.monotonic())

@@ -24,13 +24,11 @@ from typing import Final
 
 from eventlog.kafka_topics import count_brokers
 from eventlog.port import LogUnavailable
+from tests.stopping import stop
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 POM: Final = REPOSITORY / "infra" / "kafka" / "pom.xml"
 JARS: Final = REPOSITORY / ".kafka" / "jars"
-
-STOPPED_WAIT_S: Final = 10.0
-"""A signal is delivered when the process is next scheduled; a busy machine takes its time."""
 
 READY_WAIT_S: Final = 90.0
 """A broker is ready in 3 to 7 seconds on two idle cores; a shared, loaded machine gets ten times that."""
@@ -158,12 +156,10 @@ class KafkaCluster:
     def signal(self, number: int, what: signal.Signals) -> None:
         """Send a signal to a node's broker: SIGSTOP and SIGCONT make a pause. Returns when a stopped one has really stopped."""
         pid = self._nodes[number].pid
-        os.kill(pid, what)
-        deadline_s = time.monotonic() + STOPPED_WAIT_S
-        while what is signal.SIGSTOP and Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"Broker {number} did not stop within {STOPPED_WAIT_S} seconds.")
-            time.sleep(0.01)
+        if what is signal.SIGSTOP:
+            stop(pid)
+        else:
+            os.kill(pid, what)
 
     def restart(self, number: int) -> None:
         """Start a killed node again on its own data and wait until it serves."""

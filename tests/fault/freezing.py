@@ -1,6 +1,5 @@
 """Stops a process in its tracks (SIGSTOP) and nobody else with it; knows nothing of lanes and leases."""
 
-import os
 import signal
 import subprocess
 import time
@@ -8,12 +7,13 @@ from pathlib import Path
 
 import apsw
 
+from tests.stopping import stop
+
 
 def freeze(process: "subprocess.Popen[str]", data: Path | None) -> None:
     """SIGSTOP, at a moment when the process holds no lock on the SQLite file: a frozen writer there holds up everybody."""
     while True:
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then a thread may still take a lock
+        stop(process.pid)
         if data is None or can_write(data):
             return
         process.send_signal(signal.SIGCONT)

@@ -153,20 +153,22 @@ def _p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100)[98]
 
 
+def command_s(folder: Path, *words: str) -> float:
+    """Seconds of a command started anew on that log, as a person would, from the start of its interpreter to its answer."""
+    command = [sys.executable, "-c", COMMAND, *words, "--json", "--data", str(folder)]
+    began_s = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, timeout=COMMAND_WAIT_S, check=False)
+    took_s = time.perf_counter() - began_s
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout), "the command says something"
+    return took_s
+
+
 def commanded(folder: Path) -> dict[str, float]:
-    """Start the commands anew, as a person would."""
-
-    def command_s(*words: str) -> float:
-        command = [sys.executable, "-c", COMMAND, *words, "--json", "--data", str(folder)]
-        started = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, timeout=COMMAND_WAIT_S, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        assert json.loads(done.stdout), "the command says something"
-        return time.perf_counter() - started
-
+    """What the commands take, the middle of each."""
     return {
-        "status_command_s": statistics.median(command_s("status") for _ in range(COMMAND_COUNT)),
-        "why_command_s": statistics.median(command_s("why", "H00000000") for _ in range(COMMAND_COUNT)),
+        "status_command_s": statistics.median(command_s(folder, "status") for _ in range(COMMAND_COUNT)),
+        "why_command_s": statistics.median(command_s(folder, "why", "H00000000") for _ in range(COMMAND_COUNT)),
     }
 
 

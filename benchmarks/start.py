@@ -12,10 +12,7 @@ command       `tidegate status --json`, from the start of its interpreter to the
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -26,10 +23,11 @@ from benchmarks import charts
 from benchmarks.engines import fresh_log
 from benchmarks.figures import Bar, Figure, Progress, Report, arguments, machine_line, positive, sizes, told_round
 from benchmarks.generate import Town, write
-from benchmarks.hold import COMMAND, COMMAND_WAIT_S
+from benchmarks.hold import command_s
 from benchmarks.processes import in_fresh_process, rss_bytes
 from console.keeping import SNAPSHOT_FACTS
 from console.snapshots import Folds, no_collection
+from console.wiring import read_into
 from eventlog.port import READ_COUNT_MAX
 from eventlog.sqlite import SqliteLog
 from lane.snapshot import dump
@@ -83,26 +81,15 @@ def started(folder: Path) -> tuple[dict[str, float], str]:
         began_s = time.perf_counter()
         view, stream = log.folds.lane(MODE), lane(MODE)
         loaded_s = time.perf_counter()
-        end, tail = log.log.end(stream), log.log.end(stream) - view.begun_at
-        while view.next_position < end:
-            view.absorb(log.log.read(stream, view.next_position, READ_COUNT_MAX, 1.0))
+        read_into(log.log, stream, view)
         ended_s = time.perf_counter()
+        tail = view.next_position - view.begun_at
         figures = {"start_s": ended_s - began_s, "load_s": loaded_s - began_s, "tail": tail, "rss_mib": rss_bytes() / 2**20}
         return figures, _digest(dump(view.state))
 
 
 def _digest(body: bytes) -> str:
     return sha256(body).hexdigest()
-
-
-def _commanded_s(folder: Path) -> float:
-    began_s = time.perf_counter()
-    command = [sys.executable, "-c", COMMAND, "status", "--json", "--data", str(folder)]
-    done = subprocess.run(command, capture_output=True, timeout=COMMAND_WAIT_S, check=False)
-    took_s = time.perf_counter() - began_s
-    assert done.returncode == 0, done.stderr.decode()
-    assert json.loads(done.stdout), "the command says something"
-    return took_s
 
 
 def one_round(folder: Path, tail: int) -> dict[str, float]:
@@ -112,7 +99,7 @@ def one_round(folder: Path, tail: int) -> dict[str, float]:
     assert ours["tail"] == tail, "the start passed the snapshot over"
     return {
         **peer, **ours, "ratio": peer["from_zero_s"] / ours["start_s"], "differences": float(wanted != found),
-        "command_s": statistics.median(_commanded_s(folder) for _ in range(COMMAND_COUNT)),
+        "command_s": statistics.median(command_s(folder, "status") for _ in range(COMMAND_COUNT)),
     }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class Wire:
         self._asked += 1
         request.with_header(correlation_id=self._asked, client_id=CLIENT_ID)
         try:
-            self._send(memoryview(request.encode(framed=True, header=True)), until_s)
+            self._send(request.encode(framed=True, header=True), until_s)
             body = self._answer(until_s)
         except BlockingIOError as error:  # what the socket's own limits of time are told as
             raise TimeoutError(f"the broker did not answer in {within_s:.1f} s") from error
@@ -90,12 +90,12 @@ class Wire:
         """Let go of the connection."""
         self._socket.close()
 
-    def _send(self, question: memoryview, until_s: float) -> None:
-        """Write one question whole."""
-        sent = 0
+    def _send(self, question: bytes, until_s: float) -> None:
+        """Write one question whole: at once, as a rule."""
+        sent = self._socket.send(question)
         while sent < len(question):
             self._limit_rest(until_s)
-            sent += self._socket.send(question[sent:])
+            sent += self._socket.send(memoryview(question)[sent:])
 
     def _answer(self, until_s: float) -> bytearray:
         """Read one answer whole."""

@@ -7,11 +7,11 @@ append takes them under SQLite's one write lock, and the newest record of a stre
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -29,7 +29,7 @@ from eventlog.port import (
     LogUnavailable,
 )
 from eventlog.runs import runs
-from eventlog.sqlite_headers import pack, unpack
+from eventlog.sqlite_rows import pack, record_of, records
 from eventlog.sqlite_watch import CommitWatch
 from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Record
 
@@ -163,8 +163,8 @@ class SqliteLog:
         wanted = set(positions)
         with self._turn_to_read() as connection:
             for run in runs(sorted(wanted), GAP_COUNT_MAX):
-                records = map(_record, connection.execute(_SQL[stream].fetch, (run[0], run[-1])))
-                found.update((record.position, record) for record in records if record.position in wanted)
+                rows = connection.execute(_SQL[stream].fetch, (run[0], run[-1]))
+                found.update((record.position, record) for record in map(record_of, rows) if record.position in wanted)
         missing = wanted - found.keys()
         if missing:
             raise LogRegressed(f"{stream} has no record at position {min(missing)}: stop and call a person.")
@@ -235,7 +235,7 @@ class SqliteLog:
 
     def _page(self, stream: str, start: int, limit: int) -> Sequence[Record]:
         with self._turn_to_read() as connection:
-            page = tuple(_bounded(connection.execute(_SQL[stream].page, (start, limit))))
+            page = records(connection.execute(_SQL[stream].page, (start, limit)), PAGE_BYTES_MAX)
             end = start if page else _end(connection, stream)
         if start > end:
             raise LogRegressed(
@@ -331,18 +331,3 @@ def _end(connection: apsw.Connection, stream: str) -> int:
     end = connection.execute(_SQL[stream].end).get
     assert isinstance(end, int)
     return end
-
-
-def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Record]:
-    taken_bytes = 0
-    for row in rows:
-        record = _record(row)
-        yield record
-        taken_bytes += len(record.value)
-        if taken_bytes >= PAGE_BYTES_MAX:
-            return
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    position, at_ms, key, headers, value = row
-    return Record(position, at_ms, value, unpack(headers), key)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lane.record import KIND_MAX, OWN_KEY, packed_name, read_name
+from lane.record import OWN_KEY, packed_name, read_name
 
 if TYPE_CHECKING:
     from mypy_extensions import u8
@@ -217,11 +217,6 @@ class Document:
     def names(self, doc: "Document") -> bool:
         """Whether this document names that one, by what is on file or waits."""
         return any(doc in message.listed or doc in message.met for message in self.speakers())
-
-
-def has_name(kind: str) -> bool:
-    """Whether a packed name can say that kind: those that others name; nothing names an export declaration."""
-    return _KIND_NUMBERS[kind] + FIRST_KIND <= KIND_MAX
 
 
 def name_of(kind: str, key: str) -> bytes:

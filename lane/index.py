@@ -17,21 +17,27 @@ Name: TypeAlias = str | bytes
 LEAST_PLACES: Final = 8
 """Places of an index that is new."""
 
-ROOM: Final = 2
-"""Places for a name when an index is made anew. From two thirds full it is made anew, so a name takes 20 to 26 bytes."""
+FULL: Final = (3, 4)
+"""An index is made anew before more than so many of its places are taken."""
+
+FEW: Final = 8
+"""It is made anew when only one place in so many is taken: after an outage it gives back what the held ones took."""
+
+ROOM: Final = (9, 4)
+"""Places for a name in one that is made anew: a name takes 17 to 29 bytes, and is moved less than twice in all."""
 
 FREE: Final = 0
-GONE: Final = 1
-"""Tags of a place where nothing stands, and of one where something stood, so that whoever looks goes on past it."""
+"""Tag of a place where nothing stands."""
 
-FIRST_TAG: Final = 2
+FIRST_TAG: Final = 1
 TAG_BITS: Final = 7
 TAG_FROM_BIT: Final = 24
 """A tag from FIRST_TAG on is of what stands there: some bits of its name's hash. Most names looked for are not there:
 without tags each place on the way was a look at a message, its record and its document, far apart in memory."""
 
-HASH_BITS: Final = 32
-"""Kept of each hash, so that an index is made anew without a look at what stands in it: 290,000 messages took 0.2 s."""
+HASH_BYTES: Final = 4
+HASH_MASK: Final = (1 << 8 * HASH_BYTES) - 1
+"""What is kept of each hash, so that things move without a look at them: 290,000 messages took 0.2 s."""
 
 PAGE_BITS: Final = 6
 """A page has 64 places: nine bytes a thing where most positions have one, and not much is kept for a page's last one."""
@@ -46,12 +52,16 @@ class Index(Generic[Thing]):
     may walk over an index.
     """
 
-    def __init__(self) -> None:
-        self._places: list[Any] = [None] * LEAST_PLACES
-        self._tags = bytearray(LEAST_PLACES)
-        self._hashes = array("I", bytes(4 * LEAST_PLACES))
-        self._used = 0  # places that are not free, some of them of what has gone
+    def __init__(self, count: int = 0) -> None:
+        """Begin with room for so many names: who knows how many come spares them from being moved again and again."""
         self.count = 0  # of names
+        self._clear(count)
+
+    def _clear(self, count: int) -> None:
+        places = max(LEAST_PLACES, ROOM[0] * count // ROOM[1])
+        self._places: list[Any] = [None] * places
+        self._tags = bytearray(places)
+        self._hashes = array("I", bytes(HASH_BYTES * places))
 
     def is_called(self, thing: Any, name: Name) -> bool:
         """Whether that is a name of the thing."""
@@ -64,10 +74,10 @@ class Index(Generic[Thing]):
     def get(self, name: Name) -> Thing | None:
         """The thing of that name, or None."""
         tags = self._tags
-        said: i64 = hash(name) % (1 << HASH_BITS)
+        said = _hash_of(name)
         size: i64 = len(tags)
         at: i64 = said % size
-        wanted: i64 = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+        wanted = _tag_of(said)
         while (tag := tags[at]) != FREE:
             if tag == wanted and self.is_called(self._places[at], name):
                 thing: Thing = self._places[at]
@@ -80,58 +90,82 @@ class Index(Generic[Thing]):
     def add(self, thing: Thing) -> None:
         """Let a thing stand under all of its names. Whoever calls it sees to it that nothing stands there."""
         names = self.names_of(thing)
-        if 3 * (self._used + len(names)) > 2 * len(self._tags):
-            self._make_anew(len(names))
-        for name in names:
-            self._put(hash(name) % (1 << HASH_BITS), thing)
         self.count += len(names)
+        if FULL[1] * self.count > FULL[0] * len(self._tags):
+            self._make_anew()
+        for name in names:
+            self._put(_hash_of(name), thing)
 
     def remove(self, thing: Thing) -> None:
         """Let a thing that stands here stand here no more."""
         names = self.names_of(thing)
         for name in names:
-            at = _place_of(self._places, self._tags, name, thing)
-            self._places[at], self._tags[at] = None, GONE
+            self._leave(self._place_of(_hash_of(name), thing))
         self.count -= len(names)
+        if FEW * self.count < len(self._tags) > LEAST_PLACES:
+            self._make_anew()
 
     def _put(self, said: "i64", thing: Any) -> None:
-        """Let a thing stand at the first place that is free, or where something has gone."""
+        """Let a thing stand at the first place that is free."""
         tags = self._tags
         size: i64 = len(tags)
         at: i64 = said % size
-        while tags[at] > GONE:
+        while tags[at] != FREE:
             at += 1
             if at == size:
                 at = 0
-        if tags[at] == FREE:
-            self._used += 1
-        tags[at] = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+        tags[at] = _tag_of(said)
         self._hashes[at] = said
         self._places[at] = thing
 
-    def _make_anew(self, more: int) -> None:
-        """Make room for so many more, and forget what has gone."""
+    def _make_anew(self) -> None:
+        """Make room for all names, those to come with them."""
         places, hashes = self._places, self._hashes
-        room = max(LEAST_PLACES, ROOM * (self.count + more))
-        self._places, self._tags, self._hashes, self._used = [None] * room, bytearray(room), array("I", bytes(4 * room)), 0
+        self._clear(self.count)
         for at, thing in enumerate(places):
             if thing is not None:
                 self._put(hashes[at], thing)
 
+    def _place_of(self, said: "i64", thing: Any) -> "i64":
+        """Where a thing stands under a name of that hash."""
+        tags = self._tags
+        size: i64 = len(tags)
+        at: i64 = said % size
+        while self._places[at] is not thing or self._hashes[at] != said:
+            assert tags[at] != FREE, "what leaves stands here"
+            at += 1
+            if at == size:
+                at = 0
+        return at
 
-def _place_of(places: list[Any], tags: bytearray, name: Name, thing: Any) -> int:
-    """Where a name finds a thing. It may have been put there under another of its names: as long as each of them has a place of
-    its own on one run of places without a gap, it is all the same which finds which."""
-    said: i64 = hash(name) % (1 << HASH_BITS)
-    size: i64 = len(tags)
-    at: i64 = said % size
-    wanted: i64 = FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
-    while tags[at] != wanted or places[at] is not thing:
-        assert tags[at] != FREE, f"nothing stands under {name!r}"
-        at += 1
-        if at == size:
-            at = 0
-    return at
+    def _leave(self, at: "i64") -> None:
+        """Free a place, and close the gap: whoever looks for what stands behind it stops at the first free place."""
+        tags, hashes, places = self._tags, self._hashes, self._places
+        size: i64 = len(tags)
+        next_at: i64 = at
+        while True:
+            next_at += 1
+            if next_at == size:
+                next_at = 0
+            if tags[next_at] == FREE:
+                break
+            wished: i64 = hashes[next_at] % size
+            # It moves to the gap unless the place that it wished for lies behind the gap, on the way round to where it stands.
+            if (next_at - wished) % size >= (next_at - at) % size:
+                places[at], tags[at], hashes[at] = places[next_at], tags[next_at], hashes[next_at]
+                at = next_at
+        places[at], tags[at] = None, FREE
+
+
+def _hash_of(name: Name) -> "i64":
+    """What is kept of a name's hash."""
+    whole: i64 = hash(name)
+    return whole & HASH_MASK
+
+
+def _tag_of(said: "i64") -> "i64":
+    """The tag of what has that hash."""
+    return FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
 
 
 class ByPosition(Generic[Thing]):

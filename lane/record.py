@@ -18,9 +18,8 @@ _LOW: Final = 2**_HALF - 1
 OWN_KEY: Final = 0
 """What is named: the message itself, by its publisher's key."""
 
-_LENGTH_BITS: Final = 13
-KIND_MAX: Final = 7
-"""The highest number that says what is named: three bits."""
+_LENGTH_BITS: Final = 12
+"""Of the two bytes before a name, these say how long it is, the others what is named."""
 
 _NAME_BYTES_MAX: Final = 2**_LENGTH_BITS - 1
 _NAME_HEAD_BYTES: Final = 2
@@ -61,7 +60,7 @@ def digests_of(record: bytes) -> str:
 
 
 def packed_name(what: int, name: str) -> bytes:
-    """A name as it is packed behind a record; `what` says what is named, OWN_KEY or a number of the caller's, below 8."""
+    """A name as it is packed behind a record; `what` says what is named, OWN_KEY or a number of the caller's, below 16."""
     text = name.encode()
     assert len(text) <= _NAME_BYTES_MAX, "a name has at most 128 characters"
     return (what << _LENGTH_BITS | len(text)).to_bytes(_NAME_HEAD_BYTES, "little") + text

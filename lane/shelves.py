@@ -1,6 +1,6 @@
 """Where a lane finds its messages and documents by their names; must not know rules.
 
-`lane.index` says why these are no dicts.
+`lane.index` says why these are no dicts. Two are alike but for what stands in them: compiled, a key is reached by its class.
 """
 
 from lane.document import Document

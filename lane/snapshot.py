@@ -10,7 +10,7 @@ them.
 """
 
 import marshal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from itertools import repeat
@@ -183,16 +183,18 @@ def _messages(refs: Refs, _: Any) -> ByPosition[Message]:
 
 
 def _keys(refs: Refs, _: Any) -> dict[str, Keys]:
-    found: dict[str, Keys] = {}
-    for each in refs.messages[:-1]:
-        found.setdefault(each.tenant, Keys()).add(each)
+    messages = refs.messages[:-1]
+    found = {tenant: Keys(count) for tenant, count in Counter(map(attrgetter("form.tenant"), messages)).items()}
+    for each in messages:
+        found[each.tenant].add(each)
     return found
 
 
 def _shelves(refs: Refs, _: Any) -> dict[str, Shelf]:
-    found: dict[str, Shelf] = {}
-    for each in refs.documents[:-1]:
-        found.setdefault(each.kind, Shelf()).add(each)
+    documents = refs.documents[:-1]
+    found = {kind: Shelf(count) for kind, count in Counter(map(attrgetter("kind"), documents)).items()}
+    for each in documents:
+        found[each.kind].add(each)
     return found
 
 
@@ -214,10 +216,10 @@ def _named_back(refs: Refs, packed: Any, count: int) -> Iterator[Any]:
 
 
 def _hearsay(refs: Refs, _: Any) -> Hearsay:
-    found = Hearsay()
-    for each in refs.messages[:-1]:
-        if each.raw_named is None:
-            found.add(each)
+    heard_of = [each for each in refs.messages[:-1] if each.raw_named is None]
+    found = Hearsay(len(heard_of))
+    for each in heard_of:
+        found.add(each)
     return found
 
 

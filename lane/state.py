@@ -13,7 +13,7 @@ from lane.blocker import Blocker as Blocker
 from lane.census import Census
 from lane.document import NEVER as NEVER
 from lane.document import Document as Document
-from lane.document import has_name, name_of
+from lane.document import name_of
 from lane.drain import Drain as Drain
 from lane.edges import Edge, edges_of
 from lane.index import ByPosition
@@ -190,7 +190,7 @@ class LaneState:
         found = shelf.get(key)
         if found is not None:
             return found
-        namer = self.hearsay.get(name_of(kind, key)) if self.hearsay.count and has_name(kind) else None
+        namer = self.hearsay.get(name_of(kind, key)) if self.hearsay.count else None
         if namer is not None:
             self._meet(namer)
             found = shelf.get(key)
@@ -202,7 +202,7 @@ class LaneState:
 
     def is_unheard(self, kind: str, key: str) -> bool:
         """Whether no message in the fold is about that document or names it."""
-        if self.known_document(kind, key) is not None or not has_name(kind):
+        if self.known_document(kind, key) is not None:
             return False
         return not self.hearsay.count or self.hearsay.get(name_of(kind, key)) is None
 

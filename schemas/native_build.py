@@ -21,9 +21,9 @@ from schemas.native import FOLDER, ROOMS, twin
 
 ROOT: Final = Path(__file__).parent.parent
 COMPILED: Final = (
-    "schemas/codec.py", "schemas/facts.py", "schemas/cursor.py", readers.MODULE, "lane/*.py",
-    "gateway/answers.py", "gateway/connections.py", "gateway/https.py", "eventlog/kafka_batch.py", "replay/*.py",
-    "consumers/responses.py", "consumers/intake.py", "console/driver.py", "console/follower.py",
+    "schemas/codec.py", "schemas/facts.py", "schemas/cursor.py", "schemas/streams.py", readers.MODULE, "lane/*.py",
+    "gateway/answers.py", "gateway/connections.py", "gateway/https.py", "eventlog/kafka_batch.py", "eventlog/sqlite_rows.py",
+    "replay/*.py", "consumers/responses.py", "consumers/intake.py", "console/driver.py", "console/follower.py",
 )  # fmt: skip
 """What is compiled; the rest of these rooms lies beside it so that its types are known. No `finally` in these awaits or yields:
 mypyc 2.4 keeps the error that went through it and raises it again in a later call that has none."""

@@ -56,6 +56,19 @@ def test_an_index_that_grows_and_empties_loses_nothing(keys: list[int]) -> None:
     assert [id(plain.get(str(key))) for key in range(301)] == [id(shelf.get(str(key))) for key in range(301)]
 
 
+def test_an_index_that_has_emptied_gives_its_room_back() -> None:
+    """After an outage, what the held messages took is there for others."""
+    shelf = Shelf()
+    docs = [Document("shipment", str(number)) for number in range(1_000)]
+    for doc in docs:
+        shelf.add(doc)
+    at_most = len(shelf._tags)
+    for doc in docs[1:]:
+        shelf.remove(doc)
+    assert len(shelf._tags) <= at_most // 50
+    assert docs[0] is shelf.get("0")
+
+
 @given(st.lists(st.tuples(st.integers(1, 3 * PAGE_PLACES), st.integers(0, 200))))
 @settings(max_examples=150, deadline=None)
 def test_things_by_position_are_a_dict_in_its_order(steps: list[tuple[int, int]]) -> None:

@@ -1,15 +1,38 @@
-"""A record's headers as one column of the SQLite log, and back; must not know tables, or what a header says."""
+"""Rows of the SQLite log as records, and a record's headers as one column; must not know tables, or what a header says."""
 
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
-from schemas.streams import Headers
+from schemas.streams import Headers, Record
+
+Row: TypeAlias = tuple[int, int, bytes | None, bytes, bytes]
+"""Position, the log's clock, key, headers, value."""
 
 ALIKE_COUNT_MAX: Final = 4_096
 """Most sets of header names and of value lengths remembered: a provider's messages have a handful."""
 
 _LENGTH: Final = struct.Struct(">I")
+
+
+def records(rows: Iterable[Row], bytes_max: int) -> tuple[Record, ...]:
+    """The records of these rows; the rest is left when their values have reached so many bytes."""
+    found = []
+    taken_bytes = 0
+    for row in rows:
+        record = record_of(row)
+        found.append(record)
+        taken_bytes += len(record.value)
+        if taken_bytes >= bytes_max:
+            break
+    return tuple(found)
+
+
+def record_of(row: Row) -> Record:
+    """The record of a row."""
+    position, at_ms, key, headers, value = row
+    return Record(position, at_ms, value, unpack(headers), key)
 
 
 def pack(headers: Headers) -> bytes:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from lane.document import Document
     from lane.message import Message
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["queue", "pending", "missing", "wanted", "aside", "naming", "second", "time", "cycle", "flight"]
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Blocker:
     """Why a message may not go now: the rule or edge, and the document whose change may end it; never changed.

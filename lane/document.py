@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mypy_extensions import mypyc_attr, u8
+
 from lane.record import OWN_KEY, packed_name, read_name
 
 if TYPE_CHECKING:
-    from mypy_extensions import u8
-
     from lane.message import Message
 
 NEVER: Final = -1
@@ -21,6 +21,7 @@ DOCUMENT_MORE_FIELDS: Final = ("aside", "gone", "raw_watchers", "settled")
 """Its fields by name, for a compiled class has no `__slots__`."""
 
 
+@mypyc_attr(acyclic=True)
 class DocumentMore:
     """What few documents need."""
 
@@ -50,6 +51,7 @@ DOCUMENT_KINDS: Final = (
 _KIND_NUMBERS: Final = {kind: number for number, kind in enumerate(DOCUMENT_KINDS)}
 
 
+@mypyc_attr(acyclic=True)
 class Document:
     """What CBSA knows by a key: a queue of messages (R13) and whether it is on file (R12).
 

@@ -6,10 +6,9 @@ takes one place in a list, and is asked for its name instead of the name being k
 
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from mypy_extensions import i64
+from mypy_extensions import i64
 
 Thing = TypeVar("Thing")
 Name: TypeAlias = str | bytes
@@ -105,7 +104,7 @@ class Index(Generic[Thing]):
         if FEW * self.count < len(self._tags) > LEAST_PLACES:
             self._make_anew()
 
-    def _put(self, said: "i64", thing: Any) -> None:
+    def _put(self, said: i64, thing: Any) -> None:
         """Let a thing stand at the first place that is free."""
         tags = self._tags
         size: i64 = len(tags)
@@ -126,7 +125,7 @@ class Index(Generic[Thing]):
             if thing is not None:
                 self._put(hashes[at], thing)
 
-    def _place_of(self, said: "i64", thing: Any) -> "i64":
+    def _place_of(self, said: i64, thing: Any) -> i64:
         """Where a thing stands under a name of that hash."""
         tags = self._tags
         size: i64 = len(tags)
@@ -138,7 +137,7 @@ class Index(Generic[Thing]):
                 at = 0
         return at
 
-    def _leave(self, at: "i64") -> None:
+    def _leave(self, at: i64) -> None:
         """Free a place, and close the gap: whoever looks for what stands behind it stops at the first free place."""
         tags, hashes, places = self._tags, self._hashes, self._places
         size: i64 = len(tags)
@@ -157,13 +156,13 @@ class Index(Generic[Thing]):
         places[at], tags[at] = None, FREE
 
 
-def _hash_of(name: Name) -> "i64":
+def _hash_of(name: Name) -> i64:
     """What is kept of a name's hash."""
     whole: i64 = hash(name)
     return whole & HASH_MASK
 
 
-def _tag_of(said: "i64") -> "i64":
+def _tag_of(said: i64) -> i64:
     """The tag of what has that hash."""
     return FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
 

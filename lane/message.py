@@ -4,15 +4,14 @@ What most messages never need (their own times, what a person did, what became o
 there until something is written to it; numbers and digests that are rarely looked at lie packed in `record`.
 """
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from mypy_extensions import mypyc_attr, u8
 
 from lane.blocker import Blocker
 from lane.document import NEVER, Document, unseen
 from lane.more import Grown, More
 from lane.record import OWN_KEY, Form, digest_of, own_key_of, packed_name, packed_names, where_of
-
-if TYPE_CHECKING:
-    from mypy_extensions import u8
 
 State: TypeAlias = Literal[
     "held", "granted", "transmitted", "captured", "rejected", "unknown", "parked", "withdrawn", "replaced", "filed"
@@ -30,6 +29,7 @@ STATES: Final[tuple[State, ...]] = (
 _STATE_NUMBERS: Final[dict[State, int]] = {state: number for number, state in enumerate(STATES)}
 
 
+@mypyc_attr(acyclic=True)
 class Both:
     """The documents of a message that lists some and is related to others."""
 
@@ -47,6 +47,7 @@ MESSAGE_FIELDS: Final = (*OWN_FIELDS, "more")
 """Its fields by name, for a compiled class has no `__slots__`."""
 
 
+@mypyc_attr(acyclic=True)
 class Message(Grown):
     """One message of the lane. `position` names it; `place` is its turn in lane order, inherited by a replacement (R13).
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from lane.document import NEVER
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ DONE_FIELDS: Final = ("answered_ms", "epoch", "filing", "grant", "transmitted_ms
 """Its fields by name, for a compiled class has no `__slots__`."""
 
 
+@mypyc_attr(acyclic=True)
 class Done:
     """What is kept of a message that was sent once and captured, a third of what is kept meanwhile."""
 
@@ -33,6 +36,7 @@ MORE_FIELDS: Final = (
 """Its fields by name."""
 
 
+@mypyc_attr(acyclic=True)
 class More:
     """What a message needs when it has times of its own, was granted, or something out of the way has happened to it."""
 
@@ -108,6 +112,7 @@ def done_of(more: More) -> Done:
     return done
 
 
+@mypyc_attr(acyclic=True)
 class Grown:
     """A message as far as it reads and writes what lies beside it: nothing is there until something is written.
 

@@ -8,6 +8,8 @@ from hashlib import sha256
 from struct import Struct
 from typing import Final, TypeAlias, final
 
+from mypy_extensions import mypyc_attr
+
 _RECORD: Final = Struct("<HIHII32s16s")
 _HEAD_BYTES: Final = 64
 _HEX_CHARS: Final = 64
@@ -28,6 +30,7 @@ Row: TypeAlias = tuple[str, str, str, str, bool]
 """Tenant, kind, function, channel, and whether it moves inland."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Form:
     """What many messages share, one object for all of them (`LaneState.form`).

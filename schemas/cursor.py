@@ -4,12 +4,11 @@ The compiled twin (`schemas.native`) reads and writes facts with it, in a third 
 text that `schemas.compiled` makes: that is written to run well when it is interpreted, this when it is not.
 """
 
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
+
+from mypy_extensions import i64, mypyc_attr
 
 from schemas.compiled import UnknownWord
-
-if TYPE_CHECKING:
-    from mypy_extensions import i64
 
 BITS_MAX: Final = 64
 """Avro's longest number."""
@@ -30,6 +29,7 @@ _OFTEN: Final[dict[bytes, str]] = {}
 """One object for each such text: its hash is known already when the fold looks something up by it."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Cursor:
     """A value and how far it was read. What it is asked for raises IndexError or ValueError when the bytes are something else."""
@@ -40,7 +40,7 @@ class Cursor:
         self.value = value
         self.at: i64 = at
 
-    def whole(self) -> "i64":
+    def whole(self) -> i64:
         """A number of 64 bits with a sign."""
         n: i64 = self.number()
         half = n >> 1
@@ -48,7 +48,7 @@ class Cursor:
             half &= POSITIVE
         return half ^ -(n & 1)
 
-    def number(self) -> "i64":
+    def number(self) -> i64:
         """A number of 64 bits, its sign still in the lowest bit; compiled, the highest bit is the number's own sign."""
         value = self.value
         at: i64 = self.at
@@ -107,7 +107,7 @@ class Cursor:
             raise ValueError("a branch is neither nothing nor something")
         return True
 
-    def skipped(self, count: "i64") -> bool:
+    def skipped(self, count: i64) -> bool:
         """Whether nothing follows so many times; goes past it then."""
         value = self.value
         at: i64 = self.at
@@ -119,7 +119,7 @@ class Cursor:
         self.at = end
         return True
 
-    def count(self) -> "i64":
+    def count(self) -> i64:
         """How many items the next block has; 0 ends an array or a map."""
         n: i64 = self.number()
         if n & 1:  # a negative count: behind it stands the block's size in bytes
@@ -149,6 +149,7 @@ _ONE: Final = [bytes((n,)) for n in range(128)]
 """The numbers that take one byte, ready made."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Pen:
     """A value in the making. What can't be written raises OverflowError, UnicodeEncodeError or UnknownWord."""

@@ -9,6 +9,8 @@ verdict for each. The Avro schemas in `avro/` are made from these types (`python
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
+from mypy_extensions import mypyc_attr
+
 from schemas.messages import Channel, Function, Kind
 
 MEMBERS_COUNT_MAX: Final = 500
@@ -27,6 +29,7 @@ LeaseBasis: TypeAlias = Literal["free", "released", "dead", "silent"]
 SettledTo: TypeAlias = Literal["held", "captured", "rejected", "withdrawn"]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a fact came from: void unless `previous` equals the fold's mark for that stream (R1). -1 stands for none before."""
@@ -36,6 +39,7 @@ class Source:
     previous: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """One component, one direction, one effect of a notice. No tenants means all. `scheduled` scopes close and open by clock
@@ -50,6 +54,7 @@ class Scope:
     scheduled: bool = False
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one grant on the wire. `age_ms`: from the moment before its intent to the first byte (I2c)."""
@@ -63,6 +68,7 @@ class Outcome:
     detail: str = ""
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerGiven:
     """One answer of CBSA for a message of this lane: publisher's identity, which submission, and the verdict."""
@@ -77,6 +83,7 @@ class AnswerGiven:
     answered_ms: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusGiven:
     """One status answer: `grant` is the grant asked about, `evidence` the position of the raw answer in [responses]."""
@@ -88,6 +95,7 @@ class StatusGiven:
     evidence: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageReceived:
     """A readable record of [inbound.LANE]; effective once for each tenant and key (R10)."""
@@ -115,6 +123,7 @@ class MessageReceived:
     occurred_ms: int | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRefused:
     """A record of [inbound.LANE] that can't be taken; it takes no key (R2, R10)."""
@@ -128,6 +137,7 @@ class MessageRefused:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageDeclared:
     """A notice that closes something, copied from the desk: replaces what the same incident said before."""
@@ -140,6 +150,7 @@ class OutageDeclared:
     received_ms: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageResolved:
     """A notice that ends an incident, copied from the desk."""
@@ -152,6 +163,7 @@ class OutageResolved:
     resolved_ms: int | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentOverridden:
     """An operator opens or closes a component by hand (R30). On the desk `source` is None; its copy in a lane has one.
@@ -167,6 +179,7 @@ class ComponentOverridden:
     source: Source | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAdopted:
     """A policy in force from here on (I11). `policy` is the JSON of `lane.policy.Policy`, whole; `basis` the desk position of
@@ -180,6 +193,7 @@ class PolicyAdopted:
     basis: int = -1
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulesAdopted:
     """The fold's own rules change here (R59): a program that knows only older ones stops."""
@@ -191,6 +205,7 @@ class RulesAdopted:
     source: Source | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersReceived:
     """What a record of [responses] says of this lane's messages; an empty list only moves the mark (R3)."""
@@ -201,6 +216,7 @@ class AnswersReceived:
     answers: tuple[AnswerGiven, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneTaken:
     """A process takes the lane's lease (R43). `seen`: the lane's end that the taker had read; a fact of the old epoch at or
@@ -213,6 +229,7 @@ class LaneTaken:
     seen: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneReleased:
     """The holder leaves; nothing of its epoch is in flight any more."""
@@ -221,6 +238,7 @@ class LaneReleased:
     epoch: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillHere:
     """The holder lives and has nothing it may do (R43)."""
@@ -229,6 +247,7 @@ class StillHere:
     epoch: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendIntended:
     """An intent. What the fold accepts at this position is granted, the rest is a finding (R40). `issue` numbers the
@@ -240,6 +259,7 @@ class SendIntended:
     messages: tuple[int, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendsConcluded:
     """What became of grants on the wire (R50); the first outcome of a grant counts (R41)."""
@@ -249,6 +269,7 @@ class SendsConcluded:
     outcomes: tuple[Outcome, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAnswered:
     """What status queries told (R51, R54)."""
@@ -258,6 +279,7 @@ class StatusAnswered:
     answers: tuple[StatusGiven, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonNeeded:
     """The runner can't learn more by itself about these messages: no status query, or no answer to it (R51, R54)."""
@@ -268,6 +290,7 @@ class PersonNeeded:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowEnded:
     """A scheduled window's published end has passed; void before it (R6, R30)."""
@@ -277,6 +300,7 @@ class WindowEnded:
     ends_ms: int
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraceElapsed:
     """These messages waited long enough for a predecessor that was never seen (R22); void before its time."""
@@ -285,6 +309,7 @@ class GraceElapsed:
     messages: tuple[int, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlingElapsed:
     """These transmitted messages settled while CBSA's answers are out (R23); void before its time."""
@@ -293,6 +318,7 @@ class SettlingElapsed:
     messages: tuple[int, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HorizonMoved:
     """These messages finished before `before_ms`, a day's beginning, and leave the fold with their keys and captures (R58);
@@ -303,6 +329,7 @@ class HorizonMoved:
     messages: tuple[int, ...]
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageWithdrawn:
     """A person takes a message back before it was sent (R15). `basis`: last effective act on it that the person saw (R5)."""
@@ -314,6 +341,7 @@ class MessageWithdrawn:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFiled:
     """A clerk filed it by hand (R34): the document is on file. `reference`: what CBSA's page showed."""
@@ -326,6 +354,7 @@ class MessageFiled:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSettled:
     """A person says what became of a parked, rejected or unknown message (R57), with the evidence for it."""
@@ -339,6 +368,7 @@ class MessageSettled:
     evidence: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRevoked:
     """CBSA lost what it had captured: held again, next submission (R56). `notice`: the bulletin or letter that says so."""
@@ -351,6 +381,7 @@ class CaptureRevoked:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayChanged:
     """An operator's hand on a drain (R61). `replay` is the lane position of the opening; `basis` as R5."""
@@ -364,6 +395,7 @@ class ReplayChanged:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulletinRead:
     """A CBSA notice as read (R4), on the desk. `findings`: what a person should see, in sentences, nothing guessed."""
@@ -380,6 +412,7 @@ class BulletinRead:
     resolved_ms: int | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulletinUnread:
     """A notice that can't be read: kept, and shown to a person; it changes nothing."""
@@ -391,6 +424,7 @@ class BulletinUnread:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerDoubted:
     """A page of [responses] that can't be read whole, or answers one party with another's message: it is kept and changes
@@ -401,6 +435,7 @@ class AnswerDoubted:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFailed:
     """CBSA's answers could not be fetched several times in a row, first at `since_ms`; effective once for each silence of a
@@ -412,6 +447,7 @@ class PollFailed:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollRestored:
     """CBSA's answers can be fetched again: ends the silence that `PollFailed` began."""
@@ -420,6 +456,7 @@ class PollRestored:
     gateway: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeHandled:
     """A person has dealt with a notice or answer that asked for one. `position`: the desk position of that fact."""
@@ -430,6 +467,7 @@ class NoticeHandled:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorRefused:
     """What a door turned away before it was in [inbound] (R2)."""
@@ -443,6 +481,7 @@ class DoorRefused:
     reason: str
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActDenied:
     """A person tried what the rules or the role forbid (I8)."""

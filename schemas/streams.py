@@ -6,6 +6,8 @@ A stream is one totally ordered log: a Kafka topic with one partition, a table i
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, final, get_args
 
+from mypy_extensions import mypyc_attr
+
 Mode: TypeAlias = Literal["highway", "rail", "air", "marine", "export", "accounting"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
@@ -50,6 +52,7 @@ class Entry:
     key: bytes | None = None
 
 
+@mypyc_attr(acyclic=True)
 @final
 @dataclass(init=False, slots=True, unsafe_hash=True)
 class Record:

@@ -123,7 +123,7 @@ def _stream(log: EventLog, name: str) -> dict[str, Any] | None:
         return None
     places = sorted({round(each * (end - 1) / (SAMPLE_COUNT - 1)) for each in range(SAMPLE_COUNT)})
     sample = log.fetch(name, places)
-    mean = sum(len(each.value) + sum(len(key) + len(value) for key, value in each.headers) for each in sample) / len(sample)
+    mean = sum(each.size_bytes() for each in sample) / len(sample)
     oldest, newest = sample[0].at_ms, sample[-1].at_ms
     since = position_at(log, name, newest - GROWTH_DAYS * DAY_MS)
     days = max(min(GROWTH_DAYS, (newest - oldest) / DAY_MS), 1.0)

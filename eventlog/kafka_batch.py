@@ -111,7 +111,7 @@ def _record(body: bytes, at: int, stop: int, *, position: int, at_ms: int) -> Re
         headers.append((_name(name), content))
     if at != stop:
         raise ValueError(f"it ends at {at} and should at {stop}")
-    return Record(position, at_ms, value or b"", tuple(headers), key)  # type: ignore[arg-type] # a header may lack its value
+    return Record(position, at_ms, value or b"", tuple(headers), key)
 
 
 def _bytes(body: bytes, at: int) -> tuple[bytes | None, int]:

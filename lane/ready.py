@@ -35,12 +35,12 @@ class Line:
         self.calm: deque[Message] = deque()
         self.urgent: list[tuple[Turn, Message]] = []
 
-    def trim(self) -> None:
-        """Drop from the front what has gone."""
+    def trim(self, number: int) -> None:
+        """Drop from the front what has gone; the number is that of the ready messages whose line it is."""
         while self.calm and not is_ready(self.calm[0]):
-            self.calm.popleft().heap = NOWHERE
+            leave(self.calm.popleft(), number)
         while self.urgent and not is_ready(self.urgent[0][1]):
-            heappop(self.urgent)[1].heap = NOWHERE
+            leave(heappop(self.urgent)[1], number)
 
     def first(self) -> Turn | None:
         """The turn of the first one, or None."""
@@ -96,7 +96,7 @@ class Ready:
         if line is None:
             line = self.lines[form.tenant] = Line()
         else:
-            line.trim()
+            line.trim(self.number)
         if message.deadline_ms is None and form.kind != "release":
             calm = line.calm
             if not calm or calm[-1].place < message.place:
@@ -110,7 +110,7 @@ class Ready:
     def drop(self) -> None:
         """Drop from the front of each line what has gone: it goes in turn, so that what is gone stood in front."""
         for tenant, line in list(self.lines.items()):
-            line.trim()
+            line.trim(self.number)
             if not (line.calm or line.urgent):
                 del self.lines[tenant]
 
@@ -121,8 +121,14 @@ class Ready:
             if is_ready(message):
                 self.push(message)
             else:
-                message.heap = NOWHERE
+                leave(message, other.number)
         other.lines.clear()
+
+
+def leave(message: Message, number: int) -> None:
+    """Note that a message stands no more among the ready ones of that number. It may have come to others since: not those."""
+    if message.heap == number:
+        message.heap = NOWHERE
 
 
 def is_ready(message: Message) -> bool:
@@ -151,7 +157,7 @@ def taken(readies: Sequence[Ready], *, but: Container[str]) -> Iterator[Message]
         _, number, tenant = heads[0]
         line = readies[number].lines[tenant]
         message = line.pop()
-        message.heap = NOWHERE
+        leave(message, readies[number].number)
         first = line.first()
         if first is None:
             del readies[number].lines[tenant]

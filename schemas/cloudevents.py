@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from schemas.messages import RFC_3339, Attributes, MessageUnreadable, parse_attributes, strict_json
-from schemas.streams import Headers, Record
+from schemas.streams import Headers, HeadersRead, Record
 
 TYPE: Final = "ca.tidegate.message.published.v1"
 
@@ -190,16 +190,18 @@ def _texts(record: Record, refuse: Callable[[str, str], MessageUnreadable]) -> d
     return said
 
 
-def _plain_texts(headers: Headers) -> dict[str, str] | None:
+def _plain_texts(headers: HeadersRead) -> dict[str, str] | None:
     """Read headers that look as our own publisher's do: what `_texts` returns, in a fifth of its time; None for all others."""
     said: dict[str, str] = {}
     size_bytes = 0
     try:
         for name, value in headers:
+            if value is None:
+                return None
             ours = _OURS[name]
             said[ours] = value.decode("utf-8")
             size_bytes += len(name) + len(value)
-    except (KeyError, AttributeError, UnicodeDecodeError):  # another's header; one without a value; one that is not text
+    except (KeyError, UnicodeDecodeError):  # another's header; one that is not text
         return None
     return said if len(said) == len(headers) and size_bytes <= HEADERS_BYTES_MAX else None
 

@@ -21,6 +21,8 @@ NO_POSITION: Final = -1
 """The position before the first record."""
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+HeadersRead: TypeAlias = tuple[tuple[str, bytes | None], ...]
+"""On Kafka a stranger's header may lack its value; ours have one."""
 
 
 def inbound(mode: str) -> str:
@@ -64,10 +66,10 @@ class Record:
     position: int
     at_ms: int
     value: bytes
-    headers: Headers
+    headers: HeadersRead
     key: bytes | None
 
-    def __init__(self, position: int, at_ms: int, value: bytes, headers: Headers = (), key: bytes | None = None) -> None:
+    def __init__(self, position: int, at_ms: int, value: bytes, headers: HeadersRead = (), key: bytes | None = None) -> None:
         self.position = position
         self.at_ms = at_ms
         self.value = value
@@ -76,4 +78,11 @@ class Record:
 
     def header(self, name: str) -> bytes | None:
         """Return the last header of that name, or None."""
-        return next((value for key, value in reversed(self.headers) if key == name), None)
+        for key, value in reversed(self.headers):
+            if key == name:
+                return value
+        return None
+
+    def size_bytes(self) -> int:
+        """What its value and its headers have."""
+        return len(self.value) + sum([len(name) + len(value or b"") for name, value in self.headers])

@@ -1,5 +1,6 @@
 """Months of a lane at random: every kind of message, outage, answer and horizon, and after each fact the state is recounted."""
 
+import gc
 from random import Random
 from typing import Any, Final
 
@@ -8,6 +9,8 @@ import pytest
 from lane.canonical import canonical
 from lane.due import due_facts
 from lane.snapshot import dump, load
+from lane.state import Document, Message
+from schemas import native
 from tests.unit.lane_story import Story, assert_consistent
 
 SEEDS: Final = 12
@@ -63,6 +66,36 @@ def _send(story: Story, draw: Random, keys: list[str]) -> None:
         if story[key].grant == story.position and draw.random() < 0.95:
             story.concluded(key, draw.choice(["transmitted"] * 4 + ["unknown", "not_taken"]))
             story.answer(key, draw.choice(["captured"] * 3 + ["rejected"]), code=draw.choice(["E1", "T36"]))
+
+
+@pytest.mark.skipif(native.runs(), reason="compiled, the collector does not know them, so they can't be counted")
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_what_leaves_needs_no_garbage_collector(seed: int) -> None:
+    """Compiled, messages and documents are none of the collector's: what leaves behind the horizon is held by nobody."""
+    draw = Random(seed)
+    story = Story("highway", drain="automatic", rate_max_per_s=None, in_flight_max=9)
+    story.take_lane()
+    gc.collect()
+    others = {id(each) for each in gc.get_objects() if isinstance(each, Message | Document)}
+    gc.disable()
+    try:
+        for number in range(STEPS):
+            _publish(story, draw, number, [f"m{each}" for each in range(number) if story.state.by_publisher("acme", f"m{each}")])
+            _send(story, draw, [key for key in (f"m{number}",) if story.state.by_publisher("acme", key)])
+            if number % 40 == 39:
+                story.wait(LONG_S[1])
+                for _ in range(6):
+                    for fact in due_facts(story.state, at_ms=story.at_ms):
+                        story.say(fact)
+        for channel in story.state.channels.values():  # hints: what has gone leaves when it comes to their fronts
+            channel.ready.lines.clear()
+            channel.drained.lines.clear()
+        left = [each for each in gc.get_objects() if isinstance(each, Message | Document) and id(each) not in others]
+    finally:
+        gc.enable()
+    assert story.state.forgotten > 0, "something has left"
+    known = {*story.state.messages.values(), *story.state.all_documents()}
+    assert {str(each) for each in left if each not in known} == set()
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

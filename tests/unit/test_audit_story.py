@@ -107,7 +107,7 @@ def test_a_message_that_intake_has_not_read_yet_is_in_the_log() -> None:
     world = World()
     world.publish("a")
     record = world.log.fetch(inbound("highway"), [0])[0]
-    headers = tuple((name, b"b" if name == "ce_id" else value) for name, value in record.headers)
+    headers = tuple((name, b"b" if name == "ce_id" else value or b"") for name, value in record.headers)
     world.log.append(inbound("highway"), [Entry(record.value, headers)])
     told = _tell(world, "b")
     assert (False, 1) == (told.found, told.inbound_position)

@@ -159,7 +159,7 @@ def test_a_record_that_no_fact_speaks_of_is_a_hole_in_the_chain() -> None:
     world = World()
     world.publish("a")
     attributes = world.log.fetch(inbound("highway"), [0])[0].headers
-    world.log.append(inbound("highway"), [Entry(b"ISA*01*", attributes)])
+    world.log.append(inbound("highway"), [Entry(b"ISA*01*", tuple((name, value or b"") for name, value in attributes))])
     world.publish("c")
     assert {("V2", inbound("highway"), 1), ("V8", lane("highway"), 2)} == set(_found(_check(world)))
 

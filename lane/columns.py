@@ -6,8 +6,7 @@ few values one byte, a number among many eight.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
-from itertools import accumulate, pairwise, repeat
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 Packed: TypeAlias = tuple[str, Any] | tuple[str, Any, Any]
@@ -44,20 +43,32 @@ def pack(column: Sequence[Any]) -> Packed:
 
 
 def unpack(packed: Packed, count: int) -> Iterable[Any]:
-    """The column again, of so many values."""
+    """The column again. Raises ValueError where it is none of so many values."""
     form, what, *more = packed
     if form == "same":
         return repeat(what, count)
+    values: Sequence[Any] = what
     if form == "few":
-        return [what[place] for place in more[0]]
-    if form == "whole":
+        values = [what[place] for place in more[0]]
+    elif form == "whole":
         whole = array("q")
         whole.frombytes(what)
-        return [None if each == NO_NUMBER else each for each in whole] if more[0] else whole
-    if form == "any":
-        values: list[Any] = what
-        return values
-    raise ValueError(f"no form of a column: {form!r}")
+        values = [None if each == NO_NUMBER else each for each in whole] if more[0] else whole
+    elif form != "any":
+        raise ValueError(f"no form of a column: {form!r}")
+    if len(values) != count:
+        raise ValueError(f"a column has {len(values)} values, not {count}")
+    return values
+
+
+def unpack_turned(packed: Packed, count: int, turn: Callable[[Any], Any]) -> Iterable[Any]:
+    """The column again, each value turned into another; one of a few is turned once."""
+    form, what, *more = packed
+    if form == "same":
+        return repeat(turn(what), count)
+    if form == "few":
+        return unpack((form, list(map(turn, what)), more[0]), count)
+    return map(turn, unpack(packed, count))
 
 
 def pack_groups(column: Sequence[Sequence[int]]) -> Packed:
@@ -65,19 +76,12 @@ def pack_groups(column: Sequence[Sequence[int]]) -> Packed:
     return "groups", pack(list(map(len, column))), array("q", [one for each in column for one in each]).tobytes()
 
 
-def unpack_groups(packed: Packed, count: int, *, found: Callable[[int], Any], kind: type[Any]) -> Iterable[Any]:
-    """The groups again, as lists or tuples of what `found` gives for each number."""
+def unpack_groups(packed: Packed, count: int) -> tuple[Iterable[int], Sequence[int]]:
+    """How many each group has, and the numbers of all in a row."""
     _, sizes, numbers = packed  # type: ignore[misc]  # a column of groups is told apart by its place
     whole = array("q")
     whole.frombytes(numbers)
-    members = list(map(found, whole))
-    if sizes == ("same", 0):
-        return repeat((), count) if kind is tuple else [[] for _ in range(count)]
-    if sizes == ("same", 1):
-        return zip(members, strict=True) if kind is tuple else [[each] for each in members]
-    ends = accumulate(unpack(sizes, count), initial=0)
-    groups = (members[start:end] for start, end in pairwise(ends))
-    return groups if kind is list else map(tuple, groups)
+    return unpack(sizes, count), whole
 
 
 def pieces(count: int) -> Iterator[tuple[int, int]]:
@@ -99,23 +103,6 @@ def parted(body: bytes) -> Iterator[memoryview]:
         if not start < at <= len(view):
             raise EOFError("a part is missing")
         yield view[start:at]
-
-
-@cache
-def compile_filler(names: tuple[str, ...]) -> Callable[[Iterable[Any], Sequence[Iterable[Any]]], None]:
-    """Make the function that sets these attributes of each object, one object after another.
-
-    Column after column, a load takes twice as long: each pass fetches all objects from memory anew. Only names of our own slots
-    get into the text that is run, as in `schemas.compiled`.
-    """
-    slots = list(enumerate(names))
-    values = ", ".join(f"v{number}" for number, _ in slots)
-    lines = [f"        each.{name} = v{number}" for number, name in slots]
-    text = "\n".join(("def fill(objects, columns):", f"    for each, {values} in zip(objects, *columns, strict=True):", *lines))
-    scope: dict[str, Any] = {}
-    exec(text, scope)  # noqa: S102
-    filler: Callable[[Iterable[Any], Sequence[Iterable[Any]]], None] = scope["fill"]
-    return filler
 
 
 def _few(column: Sequence[Any]) -> list[Any]:

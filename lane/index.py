@@ -23,20 +23,17 @@ FEW: Final = 8
 """It is made anew when only one place in so many is taken: after an outage it gives back what the held ones took."""
 
 ROOM: Final = (9, 4)
-"""Places for a name in one that is made anew: a name takes 17 to 29 bytes, and is moved less than twice in all."""
+"""Places for a name in one that is made anew: a name takes 16 to 27 bytes, and is moved less than twice in all."""
 
 FREE: Final = 0
-"""Tag of a place where nothing stands."""
+"""What stands for a hash at a place where nothing stands."""
 
-FIRST_TAG: Final = 1
-TAG_BITS: Final = 7
-TAG_FROM_BIT: Final = 24
-"""A tag from FIRST_TAG on is of what stands there: some bits of its name's hash. Most names looked for are not there:
-without tags each place on the way was a look at a message, its record and its document, far apart in memory."""
+HASH_BITS: Final = 30
+"""What is kept of each hash, four bytes in all: most names looked for are not there, and without it each place on the way was a
+look at a message, its record and its document, far apart in memory. And things move without a look at them: 290,000 took 0.2 s.
+A number of more bits takes Python two digits."""
 
 HASH_BYTES: Final = 4
-HASH_MASK: Final = (1 << 8 * HASH_BYTES) - 1
-"""What is kept of each hash, so that things move without a look at them: 290,000 messages took 0.2 s."""
 
 PAGE_BITS: Final = 6
 """A page has 64 places: nine bytes a thing where most positions have one, and not much is kept for a page's last one."""
@@ -59,8 +56,7 @@ class Index(Generic[Thing]):
     def _clear(self, count: int) -> None:
         places = max(LEAST_PLACES, ROOM[0] * count // ROOM[1])
         self._places: list[Any] = [None] * places
-        self._tags = bytearray(places)
-        self._hashes = array("I", bytes(HASH_BYTES * places))
+        self._hashes = array("i", bytes(HASH_BYTES * places))
 
     def is_called(self, thing: Any, name: Name) -> bool:
         """Whether that is a name of the thing."""
@@ -72,13 +68,12 @@ class Index(Generic[Thing]):
 
     def get(self, name: Name) -> Thing | None:
         """The thing of that name, or None."""
-        tags = self._tags
-        said = _hash_of(name)
-        size: i64 = len(tags)
-        at: i64 = said % size
-        wanted = _tag_of(said)
-        while (tag := tags[at]) != FREE:
-            if tag == wanted and self.is_called(self._places[at], name):
+        hashes = self._hashes
+        wanted = _hash_of(name)
+        size: i64 = len(hashes)
+        at: i64 = wanted % size
+        while (said := hashes[at]) != FREE:
+            if said == wanted and self.is_called(self._places[at], name):
                 thing: Thing = self._places[at]
                 return thing
             at += 1
@@ -90,7 +85,7 @@ class Index(Generic[Thing]):
         """Let a thing stand under all of its names. Whoever calls it sees to it that nothing stands there."""
         names = self.names_of(thing)
         self.count += len(names)
-        if FULL[1] * self.count > FULL[0] * len(self._tags):
+        if FULL[1] * self.count > FULL[0] * len(self._places):
             self._make_anew()
         for name in names:
             self._put(_hash_of(name), thing)
@@ -101,20 +96,19 @@ class Index(Generic[Thing]):
         for name in names:
             self._leave(self._place_of(_hash_of(name), thing))
         self.count -= len(names)
-        if FEW * self.count < len(self._tags) > LEAST_PLACES:
+        if FEW * self.count < len(self._places) > LEAST_PLACES:
             self._make_anew()
 
     def _put(self, said: i64, thing: Any) -> None:
         """Let a thing stand at the first place that is free."""
-        tags = self._tags
-        size: i64 = len(tags)
+        hashes = self._hashes
+        size: i64 = len(hashes)
         at: i64 = said % size
-        while tags[at] != FREE:
+        while hashes[at] != FREE:
             at += 1
             if at == size:
                 at = 0
-        tags[at] = _tag_of(said)
-        self._hashes[at] = said
+        hashes[at] = said
         self._places[at] = thing
 
     def _make_anew(self) -> None:
@@ -127,11 +121,11 @@ class Index(Generic[Thing]):
 
     def _place_of(self, said: i64, thing: Any) -> i64:
         """Where a thing stands under a name of that hash."""
-        tags = self._tags
-        size: i64 = len(tags)
+        places, hashes = self._places, self._hashes
+        size: i64 = len(hashes)
         at: i64 = said % size
-        while self._places[at] is not thing or self._hashes[at] != said:
-            assert tags[at] != FREE, "what leaves stands here"
+        while places[at] is not thing or hashes[at] != said:
+            assert hashes[at] != FREE, "what leaves stands here"
             at += 1
             if at == size:
                 at = 0
@@ -139,32 +133,27 @@ class Index(Generic[Thing]):
 
     def _leave(self, at: i64) -> None:
         """Free a place, and close the gap: whoever looks for what stands behind it stops at the first free place."""
-        tags, hashes, places = self._tags, self._hashes, self._places
-        size: i64 = len(tags)
+        places, hashes = self._places, self._hashes
+        size: i64 = len(hashes)
         next_at: i64 = at
         while True:
             next_at += 1
             if next_at == size:
                 next_at = 0
-            if tags[next_at] == FREE:
+            said: i64 = hashes[next_at]
+            if said == FREE:
                 break
-            wished: i64 = hashes[next_at] % size
             # It moves to the gap unless the place that it wished for lies behind the gap, on the way round to where it stands.
-            if (next_at - wished) % size >= (next_at - at) % size:
-                places[at], tags[at], hashes[at] = places[next_at], tags[next_at], hashes[next_at]
+            if (next_at - said % size) % size >= (next_at - at) % size:
+                places[at], hashes[at] = places[next_at], said
                 at = next_at
-        places[at], tags[at] = None, FREE
+        places[at], hashes[at] = None, FREE
 
 
 def _hash_of(name: Name) -> i64:
-    """What is kept of a name's hash."""
+    """What is kept of a name's hash, from 1 on."""
     whole: i64 = hash(name)
-    return whole & HASH_MASK
-
-
-def _tag_of(said: i64) -> i64:
-    """The tag of what has that hash."""
-    return FIRST_TAG + (said >> TAG_FROM_BIT) % (1 << TAG_BITS)
+    return whole % ((1 << HASH_BITS) - 1) + 1
 
 
 class ByPosition(Generic[Thing]):

@@ -29,7 +29,7 @@ COMPILED: Final = (
 mypyc 2.4 keeps the error that went through it and raises it again in a later call that has none."""
 
 LEFT_PLAIN: Final = frozenset({
-    "__init__.py", "canonical.py", "columns.py", "desk.py", "desk_snapshot.py", "policy.py", "snapshot.py", "summary.py",
+    "__init__.py", "canonical.py", "columns.py", "desk.py", "desk_snapshot.py", "policy.py", "shapes.py", "snapshot.py", "summary.py",
     "why.py",
 })  # fmt: skip
 """Compiled, these gain nothing: a snapshot is taken column by column by what is C already, the others run once a question, and

@@ -62,10 +62,10 @@ def test_an_index_that_has_emptied_gives_its_room_back() -> None:
     docs = [Document("shipment", str(number)) for number in range(1_000)]
     for doc in docs:
         shelf.add(doc)
-    at_most = len(shelf._tags)
+    at_most = len(shelf._places)
     for doc in docs[1:]:
         shelf.remove(doc)
-    assert len(shelf._tags) <= at_most // 50
+    assert len(shelf._places) <= at_most // 50
     assert docs[0] is shelf.get("0")
 
 

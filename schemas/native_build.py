@@ -29,11 +29,11 @@ COMPILED: Final = (
 mypyc 2.4 keeps the error that went through it and raises it again in a later call that has none."""
 
 LEFT_PLAIN: Final = frozenset({
-    "__init__.py", "canonical.py", "columns.py", "desk.py", "desk_snapshot.py", "policy.py", "shapes.py", "snapshot.py", "summary.py",
-    "why.py",
+    "__init__.py", "canonical.py", "columns.py", "desk.py", "desk_snapshot.py", "policy.py", "shapes.py", "snapshot.py",
+    "summary.py", "why.py",
 })  # fmt: skip
-"""Compiled, these gain nothing: a snapshot is taken column by column by what is C already, the others run once a question, and
-mypyc forgets the types of a policy's fields, by which a person's changes are judged."""
+"""Compiled, these gain nothing: a snapshot is taken and read column by column by what is C already (what it fills is compiled),
+the others run once a question, and mypyc forgets the types of a policy's fields, by which a person's changes are judged."""
 
 KEPT_COUNT: Final = 5
 """Twins that are kept, some 5 MB each."""

@@ -42,8 +42,8 @@ START_S_MAX: Final = 5.0
 
 FIGURES: Final = (
     Figure(name="command_s", unit="s", meaning="`tidegate status --json` started anew, the middle", digits=2),
-    Figure(name="start_s", unit="s", meaning="the snapshot loaded and its tail read", digits=2),
-    Figure(name="load_s", unit="s", meaning="of that, the snapshot", digits=2),
+    Figure(name="start_s", unit="s", meaning="the snapshot loaded and its tail read", digits=3),
+    Figure(name="load_s", unit="s", meaning="of that, the snapshot", digits=3),
     Figure(name="from_zero_s", unit="s", meaning="the peer: every fact read from the log and folded", digits=3),
     Figure(name="fold_s", unit="s", meaning="of that, decoded and folded; the rest is reading", digits=3),
     Figure(name="ratio", unit="x", meaning="from zero over start", digits=0),

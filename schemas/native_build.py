@@ -7,6 +7,7 @@ a change, the plain sources run: a fold takes three times as long, a drain a fif
 """
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,10 @@ BUILD_WAIT_S: Final = 1_800
 OPTIMISED: Final = "2"
 """The C compiler's level. On a busy machine the first built in 82 s and folded a fact in 13 us, this one in 102 s and 11 us."""
 
+FLAGS: Final = "-fvisibility=hidden -fno-plt"
+"""What else the compiler is told. Nobody but this code calls its functions, so they may become parts of each other: a fact took
+5.3 us to fold instead of 5.8, the middle of 60 pages of 30,000 in turns."""
+
 _SETUP: Final = """
 import sys
 from mypyc.build import mypycify
@@ -70,7 +75,10 @@ def build(target: Path) -> None:
         (folder / "mypy.ini").write_text("[mypy]\nfollow_imports = silent\nignore_missing_imports = true\n")
         found = (path for pattern in COMPILED for path in folder.glob(pattern) if path.name not in LEFT_PLAIN)
         modules = sorted(str(path.relative_to(folder)) for path in found)
-        subprocess.run([sys.executable, "-c", _SETUP, OPTIMISED, *modules], cwd=folder, check=True, timeout=BUILD_WAIT_S)
+        told = os.environ | {"CFLAGS": f"{os.environ.get('CFLAGS', '')} {FLAGS}"}
+        subprocess.run(
+            [sys.executable, "-c", _SETUP, OPTIMISED, *modules], cwd=folder, env=told, check=True, timeout=BUILD_WAIT_S
+        )
         twin_folder = folder / "twin"
         for path in [*folder.glob("*.so"), *(path for room in ROOMS for path in folder.glob(f"{room}/*.so"))]:
             kept = twin_folder / path.relative_to(folder)

@@ -30,7 +30,7 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-py
 
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: object) -> Iterator[Record]:
         """As the library's own, for readers of what is not committed; positions count also what compaction took away."""
-        while (batch := records.next_batch()) is not None:
+        while (batch := _next_batch(records, tp.topic)) is not None:
             _check(batch, tp.topic)
             self.leader_epoch = batch.leader_epoch
             if not batch.is_control_batch:
@@ -66,14 +66,16 @@ def _next_batch(batches: MemoryRecords, topic: str) -> Any:
 
 
 def _check(batch: Any, topic: str) -> None:
+    if batch.magic != 2:
+        raise kafka_errors.CorruptRecordError(
+            f"the batch of {topic} at {batch.base_offset} has format {batch.magic}: no Kafka 4 serves it"
+        )
     if not batch.validate_crc():
         raise kafka_errors.CorruptRecordError(f"the batch of {topic} at {batch.base_offset} has a wrong checksum")
 
 
 def unpacked(batch: Any, first: int) -> list[Record]:
-    """Return a batch's records from position `first` on. Raises CorruptRecordError."""
-    if batch.magic != 2:
-        raise kafka_errors.CorruptRecordError(f"the batch at {batch.base_offset} has format {batch.magic}: no Kafka 4 serves it")
+    """Return the records of a batch of format 2 from position `first` on. Raises CorruptRecordError."""
     batch._maybe_uncompress()
     body, at = bytes(batch._buffer), batch._pos
     stamped = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None

@@ -9,11 +9,12 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
 from eventlog.kafka_batch import body_of
 from eventlog.kafka_producer import batch_of
-from eventlog.kafka_records import FetchedRecords, unpacked
+from eventlog.kafka_records import FetchedRecords, records_of, unpacked
 from schemas.streams import Entry
 
 PLACE = TopicPartition("desk", 0)
@@ -90,6 +91,17 @@ def test_a_wrong_checksum_stops_the_reader() -> None:
     batch[-5] ^= 1
     with pytest.raises(kafka_errors.CorruptRecordError, match="checksum"):
         FetchedRecords(0, PLACE, MemoryRecords(bytes(batch))).take(1)
+
+
+def test_a_batch_of_an_older_format_stops_the_reader() -> None:
+    """What we can't unpack is told as a damaged record, for a person to look at, and never as an error that nobody knows."""
+    builder = LegacyRecordBatchBuilder(1, NONE, 2**20)
+    builder.append(0, 5, None, b"a customs message")
+    batch = bytes(builder.build())
+    with pytest.raises(kafka_errors.CorruptRecordError, match="format 1"):
+        FetchedRecords(0, PLACE, MemoryRecords(batch)).take(1)
+    with pytest.raises(kafka_errors.CorruptRecordError, match="format 1"):
+        records_of(batch, 0, topic=PLACE.topic)
 
 
 def test_a_header_name_that_is_no_text_is_shown_as_its_bytes() -> None:

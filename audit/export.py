@@ -122,9 +122,9 @@ def record_of(fields: dict[str, Any]) -> Record:
     return Record(int(fields["position"]), int(fields["at_ms"]), value, tuple(_headers(fields["headers"])), key)
 
 
-def _headers(fields: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+def _headers(fields: list[dict[str, Any]]) -> Iterator[tuple[str, bytes | None]]:
     for header in fields:
         if "base64" in header:
             yield header["name"], base64.b64decode(header["base64"], validate=True)
         else:
-            yield header["name"], None if header["text"] is None else header["text"].encode()  # type: ignore[misc]  # as it came in
+            yield header["name"], None if header["text"] is None else header["text"].encode()

@@ -208,32 +208,33 @@ class Leader:
     def _connected(self, until_s: float) -> Wire:
         if self._wire is None:
             host, port = self._found(until_s)
-            self._wire = Wire(host, port, within_s=self._within_s(until_s))
-            if self._interrupted.is_set():  # only now, for who interrupts looks for a connection after saying so
-                raise ConnectionAbortedError("the connection was closed by us")
+            return self._opened(host, port, until_s)
         return self._wire
+
+    def _opened(self, host: str, port: int, until_s: float) -> Wire:
+        """Connect, where `interrupt` finds the connection. Raises OSError."""
+        self._wire = wire = Wire(host, port, within_s=self._within_s(until_s))
+        self._raise_if_interrupted()  # only now, for who interrupts looks for a connection after saying so
+        return wire
 
     def _found(self, until_s: float) -> tuple[str, int]:
         """Ask the brokers, one after the other, who leads the topic. Raises OSError and KafkaError.
 
         Each has its share of the time that is left, so that a silent one leaves some to those behind it; next time it is last.
+        After `interrupt` no other is asked.
         """
         failure: Exception = ConnectionError("no address was given")
         addresses = tuple(self._addresses)
         for asked_count, (host, port) in enumerate(addresses):
+            self._raise_if_interrupted()
             now_s = time.monotonic()
             share_until_s = now_s + (until_s - now_s) / (len(addresses) - asked_count)
             try:
-                wire = Wire(host, port, within_s=self._within_s(share_until_s))
-            except OSError as error:
+                return self._leader(self._opened(host, port, share_until_s), share_until_s)
+            except (OSError, kafka_errors.RetriableError) as error:
                 failure = error
-            else:
-                try:
-                    return self._leader(wire, share_until_s)
-                except (OSError, kafka_errors.RetriableError) as error:
-                    failure = error
-                finally:
-                    wire.close()
+            finally:
+                self.let_go()
             self._addresses[host, port] = self._addresses.pop((host, port))
         raise failure
 
@@ -250,13 +251,24 @@ class Leader:
                     return brokers[leader_id]
         raise kafka_errors.LeaderNotAvailableError(f"nobody leads {self._topic} now")
 
+    def _raise_if_interrupted(self) -> None:
+        if self._interrupted.is_set():
+            raise ConnectionAbortedError("the connection was closed by us")
+
     def _within_s(self, until_s: float) -> float:
         return max(WAIT_LEAST_S, min(self._request_wait_s, until_s - time.monotonic()))
 
 
 def _brokers(answer: Any) -> dict[int, tuple[str, int]]:
-    """The brokers that an answer names, and where they are."""
-    return {int(broker.node_id): (str(broker.host), int(broker.port)) for broker in answer.brokers}
+    """The brokers that an answer names, and where they are. Raises what is UNREADABLE."""
+    return {int(broker.node_id): (_host(broker), int(broker.port)) for broker in answer.brokers}
+
+
+def _host(broker: Any) -> str:
+    """Where a broker is. Raises ValueError where its host is missing or empty: that would be a name, or this machine."""
+    if not broker.host:
+        raise ValueError(f"broker {broker.node_id} has no host")
+    return str(broker.host)
 
 
 def _leaders(answer: Any) -> list[tuple[int, list[int]]]:

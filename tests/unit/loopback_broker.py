@@ -20,12 +20,29 @@ SOON_S = 5.0
 Answering = Callable[[int, int], Iterable[bytes]]
 """What a broker writes, piece by piece, to a question of that kind and number; nothing: it hangs up."""
 
+Leading = Callable[[int, int], Iterable[bytes]]
+"""What a broker at that port writes, piece by piece, to a question of that number about who leads; nothing: it hangs up."""
+
+
+def itself(number: int, port: int) -> Iterable[bytes]:
+    """The broker that is asked leads every topic."""
+    partition = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition
+    topic = MetadataResponse.MetadataResponseTopic(
+        error_code=0,
+        name=TOPIC,
+        partitions=[partition(error_code=0, partition_index=0, leader_id=1, replica_nodes=[1], isr_nodes=[1])],
+    )
+    broker = MetadataResponse.MetadataResponseBroker(node_id=1, host="127.0.0.1", port=port)
+    answer = MetadataResponse(version=METADATA_VERSION, brokers=[broker], controller_id=1, topics=[topic])
+    return (framed(number, answer.encode()),)
+
 
 class Broker:
-    """A broker on the loopback that answers as a test says, and is the leader of every topic."""
+    """A broker on the loopback that answers, and names the leader, as a test says."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, leading: Leading = itself) -> None:
         self._answering = answering
+        self._leading = leading
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.asked: list[int] = []
@@ -54,7 +71,7 @@ class Broker:
                 question = reading.read(struct.unpack(">i", head)[0])
                 kind, _, number = struct.unpack_from(">hhi", question)
                 self.asked.append(kind)
-                pieces = self._metadata(number) if kind == METADATA else self._answering(kind, number)
+                pieces = self._leading(number, self.port) if kind == METADATA else self._answering(kind, number)
                 if not self._write(connection, pieces):
                     return
 
@@ -69,17 +86,6 @@ class Broker:
             written = True
             time.sleep(0.01)
         return written
-
-    def _metadata(self, number: int) -> tuple[bytes, ...]:
-        partition = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition
-        topic = MetadataResponse.MetadataResponseTopic(
-            error_code=0,
-            name=TOPIC,
-            partitions=[partition(error_code=0, partition_index=0, leader_id=1, replica_nodes=[1], isr_nodes=[1])],
-        )
-        broker = MetadataResponse.MetadataResponseBroker(node_id=1, host="127.0.0.1", port=self.port)
-        answer = MetadataResponse(version=METADATA_VERSION, brokers=[broker], controller_id=1, topics=[topic])
-        return (framed(number, answer.encode()),)
 
 
 def framed(number: int, body: bytes) -> bytes:
@@ -98,9 +104,9 @@ def question() -> InitProducerIdRequest:
 
 
 @contextmanager
-def serving(answering: Answering) -> Iterator[Broker]:
+def serving(answering: Answering, leading: Leading = itself) -> Iterator[Broker]:
     """A broker for the length of a block."""
-    broker = Broker(answering)
+    broker = Broker(answering, leading)
     try:
         yield broker
     finally:

@@ -34,7 +34,7 @@ def _withdraw(state: LaneState, message: Message, *, at_ms: int, remark: str) ->
     move(state, message, "withdrawn", at_ms=at_ms, remark=remark)
     corrected = message.corrects
     if corrected is not None and corrected.corrected_by is message:
-        corrected.corrected_by = None
+        corrected.corrected_by = message.corrects = None
         if corrected.state in ASIDE:
             state.troubled[corrected.position] = corrected
         touch(state, corrected.doc)

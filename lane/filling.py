@@ -5,7 +5,7 @@ Compiled: column after column in Python, a load of 600,000 messages took 5 s, ha
 # ruff: noqa: B905 - only a plain `zip` compiles to no more than its parts; whoever unpacks a column counts its values
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mypy_extensions import i64
 
@@ -18,10 +18,10 @@ from lane.shelves import Keys, Shelf
 Columns: TypeAlias = Mapping[str, Iterable[Any]]
 """The values of each field of so many objects, in their order; as many as there are objects."""
 
-UNMADE: i64 = NEVER - 1
+UNMADE: Final = -2
 """Stands for the documents of a message that names them by their packed names alone."""
 
-NO_SPLIT: i64 = NEVER
+NO_SPLIT: Final = -1
 """Stands where a message lists all documents that it names, or none."""
 
 
@@ -70,6 +70,8 @@ def raw_groups(sizes: Iterable[int], members: list[Any]) -> list[Any]:
         count: i64 = size
         found.append(members[at] if count == 1 else tuple(members[at : at + count]) if count else ())
         at += count
+    if at != len(members):
+        raise ValueError(f"groups have {at} members, not {len(members)}")
     return found
 
 
@@ -101,6 +103,11 @@ def hang(tenants: Mapping[str, Keys], messages: list[Message]) -> None:
 
 
 def line_up(positions: ByPosition[Message], messages: list[Message]) -> None:
-    """Let messages stand at their positions."""
+    """Let messages stand at their positions. Raises ValueError where these do not rise."""
+    last: i64 = NEVER
     for message in messages:
-        positions.add(message.position, message)
+        position: i64 = message.position
+        if position <= last:
+            raise ValueError(f"a message at {position} stands behind one at {last}")
+        positions.add(position, message)
+        last = position

@@ -14,7 +14,7 @@ Thing = TypeVar("Thing")
 Name: TypeAlias = str | bytes
 
 LEAST_PLACES: Final = 8
-"""Places of an index that is new."""
+"""Fewest places of an index."""
 
 FULL: Final = (3, 4)
 """An index is made anew before more than so many of its places are taken."""
@@ -23,7 +23,7 @@ FEW: Final = 8
 """It is made anew when only one place in so many is taken: after an outage it gives back what the held ones took."""
 
 ROOM: Final = (9, 4)
-"""Places for a name in one that is made anew: a name takes 16 to 27 bytes, and is moved less than twice in all."""
+"""Places for a name in one that is made anew: while it grows, a name takes 16 to 27 bytes and is moved once or twice."""
 
 FREE: Final = 0
 """What stands for a hash at a place where nothing stands."""

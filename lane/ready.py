@@ -37,9 +37,9 @@ class Line:
 
     def trim(self, number: int) -> None:
         """Drop from the front what has gone; the number is that of the ready messages whose line it is."""
-        while self.calm and not is_ready(self.calm[0]):
+        while self.calm and not stands(self.calm[0], number):
             leave(self.calm.popleft(), number)
-        while self.urgent and not is_ready(self.urgent[0][1]):
+        while self.urgent and not stands(self.urgent[0][1], number):
             leave(heappop(self.urgent)[1], number)
 
     def first(self) -> Turn | None:
@@ -118,7 +118,7 @@ class Ready:
         """Take over what stands in another one, but for what has gone."""
         self.drop()
         for message in other:
-            if is_ready(message):
+            if stands(message, other.number):
                 self.push(message)
             else:
                 leave(message, other.number)
@@ -134,6 +134,11 @@ def leave(message: Message, number: int) -> None:
 def is_ready(message: Message) -> bool:
     """Whether a message that was put here may still go."""
     return message.state == "held" and message.unblocked
+
+
+def stands(message: Message, number: int) -> bool:
+    """Whether a message that was put among the ready ones of that number may still go, and has not come to others since."""
+    return message.heap == number and is_ready(message)
 
 
 def turn_of(message: Message) -> Turn:
@@ -157,6 +162,7 @@ def taken(readies: Sequence[Ready], *, but: Container[str]) -> Iterator[Message]
         _, number, tenant = heads[0]
         line = readies[number].lines[tenant]
         message = line.pop()
+        here = message.heap == readies[number].number
         leave(message, readies[number].number)
         first = line.first()
         if first is None:
@@ -164,4 +170,5 @@ def taken(readies: Sequence[Ready], *, but: Container[str]) -> Iterator[Message]
             heappop(heads)
         else:
             heapreplace(heads, (first, number, tenant))
-        yield message
+        if here:
+            yield message

@@ -24,7 +24,7 @@ from lane.index import ByPosition
 from lane.message import Both
 from lane.more import DONE_FIELDS, MORE_FIELDS, Done, More, blank_done, blank_more
 from lane.policy import Policy
-from lane.record import Form, Row
+from lane.record import Form, Row, packed_names
 from lane.shelves import Hearsay, Keys, Shelf
 from lane.state import (
     GRANTS_FIELDS,
@@ -152,8 +152,10 @@ def _more_column(refs: Refs, name: str, rows: Column) -> Packed:
     return pack([refs.message_at[each] for each in values] if name in LINKS else values)
 
 
-def _more_back(refs: Refs, packed: Any, _: int) -> Iterable[Any]:
+def _more_back(refs: Refs, packed: Any, count: int) -> Iterable[Any]:
     tags, groups = packed
+    if len(tags) != count:
+        raise ValueError(f"there are {len(tags)} tags for {count} messages")
     done, more = blank_done(tags.count(1)), blank_more(tags.count(2))
     for rows, slots, columns in ((done, DONE_FIELDS, groups[0]), (more, MORE_FIELDS, groups[1])):
         values = {name: unpack(column, len(rows)) for name, column in zip(slots, columns, strict=True)}
@@ -232,7 +234,7 @@ def _named_back(refs: Refs, packed: Any, count: int) -> Iterable[Any]:
 
 def _hearsay(refs: Refs, _: Any) -> Hearsay:
     heard_of = [each for each in refs.messages[:-1] if each.raw_named is None]
-    found = Hearsay(len(heard_of))
+    found = Hearsay(sum(len(packed_names(each.record)) for each in heard_of))
     for each in heard_of:
         found.add(each)
     return found

@@ -120,6 +120,8 @@ def load(body: bytes) -> LaneState:
     """The state that was dumped, as if its facts had been folded here. Raises ValueError and the like for other bytes."""
     parts = map(marshal.loads, parted(body))  # no code is run by it; whoever kept the bytes has checked whose they are
     document_count, message_count = next(parts)
+    if document_count + message_count > len(body):
+        raise ValueError(f"{len(body)} bytes can't hold {document_count} documents and {message_count} messages")
     refs = Refs([*blank_documents(document_count), None], [*blank_messages(message_count), None], {}, {}, {})
     for start, end in pieces(document_count):
         fill_documents(refs.documents[start:end], _read(refs, end - start, DOCUMENT_SLOTS, next(parts)))

@@ -230,8 +230,9 @@ class LaneState:
         return None if shelf is None else shelf.get(key)
 
     def forget_document(self, doc: Document) -> None:
-        """Nobody speaks of a document any more."""
+        """Nobody speaks of a document any more. Those that once watched it go with it: with it they would hold each other."""
         self.documents[doc.kind].remove(doc)
+        doc.more = None
 
     def form(self, row: Row) -> Form:
         """What messages of that tenant, kind, function, channel and way share."""

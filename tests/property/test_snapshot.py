@@ -3,13 +3,20 @@
 from dataclasses import fields
 from random import Random
 from types import GetSetDescriptorType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.snapshots import UNREADABLE
 from lane import document, fold, message
 from lane.canonical import canonical
+from lane.document import blank_documents
+from lane.filling import fill_documents, fill_done, fill_messages
+from lane.message import blank_messages
+from lane.more import DONE_FIELDS, blank_done
+from lane.record import Form
 from lane.snapshot import CHANNEL_SLOTS, DOCUMENT_SLOTS, HINTS, MESSAGE_SLOTS, STATE_FIELDS, dump, load
 from lane.state import Channel, Document, LaneState, Message
 from replay.planner import plan
@@ -133,6 +140,62 @@ def test_other_bytes_are_refused_as_such(body: bytes) -> None:
     """Whoever keeps snapshots passes over what can't be read; a load raises only what `UNREADABLE` names."""
     with pytest.raises((ValueError, EOFError, TypeError)):
         load(body)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_are_refused_as_such(seed: int) -> None:
+    """A real snapshot with a byte changed, or cut short, loads or raises what `UNREADABLE` names; never anything else."""
+    dice = Random(seed)
+    body = dump(_ready(seed, "running").state)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(body)
+        damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        try:
+            load(bytes(damaged[: dice.choice([len(body), dice.randrange(len(body))])]))
+        except UNREADABLE:
+            refused += 1
+    assert refused > 30
+
+
+class _Read(dict[str, list[object]]):
+    """Columns that remember which were asked for."""
+
+    def __init__(self, columns: dict[str, list[object]]) -> None:
+        super().__init__(columns)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> list[object]:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def test_what_is_written_of_each_thing_is_filled_in_again() -> None:
+    """Whoever adds a field says in `lane.filling` where it goes, or a load would drop it."""
+    form, doc = Form(("acme", "cargo", "original", "edi", True)), Document("shipment", "A1")
+    [message], [blank], [done] = blank_messages(1), blank_documents(1), blank_done(1)
+    of_message = {
+        "blocker": None, "doc": doc, "form": form, "more": None, "position": 7, "raw_named": (), "raw_state": 3, "record": b"r",
+        "since_ms": 5, "unblocked": True, "watches": True,
+    }  # fmt: skip
+    of_document = {
+        "filed_at": 3, "house_bill": True, "key": "A1", "more": document.DocumentMore(), "on_file": True, "raw_filings": message,
+        "raw_kind": 2, "raw_namers": doc, "raw_queue": message,
+    }  # fmt: skip
+    of_done = {"answered_ms": 1, "epoch": 2, "filing": 3, "grant": 4, "transmitted_ms": 5}
+    assert (set(MESSAGE_SLOTS), set(DOCUMENT_SLOTS)) == (set(of_message), set(of_document))
+    assert set(DONE_FIELDS) == set(of_done)
+    assert {"aside", "gone", "raw_watchers", "settled"} == set(document.DOCUMENT_MORE_FIELDS), "shapes.py writes these by name"
+    filled: list[tuple[Any, dict[str, Any], Any]] = [
+        (message, of_message, fill_messages),
+        (blank, of_document, fill_documents),
+        (done, of_done, fill_done),
+    ]
+    for thing, fields_of, fill in filled:
+        columns = _Read({name: [value] for name, value in fields_of.items()})
+        fill([thing], columns)
+        assert set(fields_of) == columns.names
+        assert fields_of == {name: getattr(thing, name) for name in fields_of}
 
 
 def test_i5_a_log_of_years_gives_the_same_bytes_from_any_snapshot_of_it() -> None:

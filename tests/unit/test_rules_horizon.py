@@ -9,6 +9,7 @@ from lane.due import due_facts
 from lane.fold import apply
 from lane.horizon import DAY_MS
 from lane.order import blocker
+from lane.snapshot import dump, load
 from lane.state import LaneState
 from schemas.facts import AnswerGiven, HorizonMoved
 from tests.unit.lane_story import Story, rules
@@ -125,6 +126,20 @@ def test_r58_a_corrected_message_leaves_after_its_correction_has_finished() -> N
     assert ["A1", "right"] == _keys(story)
     story.done("right")
     _later(story)
+    assert [] == _keys(story)
+
+
+def test_r58_a_correction_that_was_withdrawn_leaves_too() -> None:
+    """R15, R58: it corrects nothing any more, so what another message corrects may leave before it, and it leaves itself."""
+    story = Story()
+    story.cargo("A1")
+    story.sent("A1").rejected("A1")
+    story.cargo("A1", key="wrong", corrects="A1")
+    story.withdraw("wrong")
+    story.cargo("A1", key="right", corrects="A1")
+    story.done("right")
+    _later(story)
+    assert load(dump(story.state)).position == story.position
     assert [] == _keys(story)
 
 

@@ -58,7 +58,8 @@ class Message(Grown):
     `raw_named`: the documents that it names; None where their packed names in `record` are all that the lane knows of them.
 
     Compiled no collector looks at it, nor at its document: what leaves must not be held by what it holds, and a fold that is not
-    wanted any more stays in memory until its process ends. It takes 96 bytes, and its record as many, 16 more for every 16 by which what is packed behind it is longer than 15.
+    wanted any more stays in memory until its process ends. It takes 96 bytes, and its record 112, 16 more for every 16 by which
+    what is packed behind it is longer than 15.
     """
 
     __slots__ = OWN_FIELDS

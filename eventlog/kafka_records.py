@@ -30,8 +30,7 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-py
 
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: object) -> Iterator[Record]:
         """As the library's own, for readers of what is not committed; positions count also what compaction took away."""
-        while (batch := _next_batch(records, tp.topic)) is not None:
-            _check(batch, tp.topic)
+        for batch in _batches(records, tp.topic):
             self.leader_epoch = batch.leader_epoch
             if not batch.is_control_batch:
                 for record in unpacked(batch, self.fetch_offset):
@@ -48,17 +47,23 @@ def install(consumer: Any) -> None:
 
 def records_of(answer: bytes, first: int, *, topic: str) -> tuple[list[Record], int]:
     """Return an answer's records from position `first` on, and where reading goes on. Raises CorruptRecordError."""
-    found, reached, batches = list[Record](), first, MemoryRecords(answer)
-    while (batch := _next_batch(batches, topic)) is not None:
-        _check(batch, topic)
+    found, reached = list[Record](), first
+    for batch in _batches(MemoryRecords(answer), topic):
         if not batch.is_control_batch:
             found += unpacked(batch, first)
         reached = max(reached, batch.next_offset)
     return found, reached
 
 
+def _batches(batches: MemoryRecords, topic: str) -> Iterator[Any]:
+    """The batches, each checked, up to the end or one that was cut short. Raises CorruptRecordError."""
+    while (batch := _next_batch(batches, topic)) is not None:
+        _check(batch, topic)
+        yield batch
+
+
 def _next_batch(batches: MemoryRecords, topic: str) -> Any:
-    """The next batch, or None at the end or at one that was cut short. Raises CorruptRecordError."""
+    """The next batch, or None behind the last. Raises CorruptRecordError."""
     try:
         return batches.next_batch()
     except struct.error as error:  # the library looks whether there is room for a format, not whether there is for its head

@@ -1,4 +1,7 @@
-"""How each field of a lane's state becomes plain values in a column and comes back; must not know the order of a snapshot."""
+"""How each field of a lane's state becomes plain values in a column and comes back; must not know the order of a snapshot.
+
+Every slot of every type of the state is named at the end, with its shape.
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,33 +12,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from lane.columns import Packed, pack, pack_groups, unpack, unpack_groups, unpack_turned
 from lane.document import FEW_COUNT_MAX, DocumentMore
-from lane.filling import (
-    NO_SPLIT,
-    UNMADE,
-    fill_done,
-    fill_rest,
-    hang,
-    line_up,
-    raw_groups,
-    raw_names,
-    shelve,
-)
+from lane.filling import NO_SPLIT, UNMADE, fill_done, fill_rest, hang, line_up, raw_groups, raw_names, shelve
 from lane.index import ByPosition
 from lane.message import Both
 from lane.more import DONE_FIELDS, MORE_FIELDS, Done, More, blank_done, blank_more
 from lane.policy import Policy
 from lane.record import Form, Row, packed_names
 from lane.shelves import Hearsay, Keys, Shelf
-from lane.state import (
-    GRANTS_FIELDS,
-    Blocker,
-    Channel,
-    Document,
-    Grants,
-    Message,
-    Outage,
-    Verdict,
-)
+from lane.state import GRANTS_FIELDS, Blocker, Channel, Document, Drain, Grants, Lease, Message, Outage, Verdict
 from schemas.facts import Scope
 
 Column: TypeAlias = list[Any]
@@ -59,6 +43,16 @@ class Shape(NamedTuple):
 
     write: Callable[[Refs, Column], Packed]
     read: Callable[[Refs, Packed, int], Iterable[Any]]
+
+
+def written(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Packed]:
+    """The columns of these slots of the objects."""
+    return [shape.write(refs, list(map(attrgetter(name), objects))) for name, shape in slots.items()]
+
+
+def read(refs: Refs, count: int, slots: dict[str, Shape], columns: list[Packed]) -> dict[str, Iterable[Any]]:
+    """The values of each slot again, of so many objects."""
+    return {name: shape.read(refs, packed, count) for (name, shape), packed in zip(slots.items(), columns, strict=True)}
 
 
 def _one(at: Callable[[Refs], dict[Any, int]], table: Callable[[Refs], list[Any]]) -> Shape:
@@ -93,7 +87,7 @@ def _each(write: Callable[[Refs, Any], Any], read: Callable[[Refs, Any], Any]) -
     )
 
 
-def made_of(kind: type[Any]) -> Shape:
+def _made(kind: type[Any]) -> Shape:
     """A dataclass whose fields stand for themselves."""
     names = tuple(each.name for each in fields(kind))
     return _each(
@@ -140,30 +134,17 @@ def _by_position(refs: Refs, row: Iterable[int]) -> dict[int, Message]:
 def _more(refs: Refs, column: Column) -> Any:
     """What lies beside messages: which have nothing there, and the fields of those that have, a column each."""
     tags = bytes(0 if each is None else 1 if type(each) is Done else 2 for each in column)
-    groups = (
-        (DONE_FIELDS, [each for each in column if type(each) is Done]),
-        (MORE_FIELDS, [each for each in column if type(each) is More]),
-    )
-    return tags, [[_more_column(refs, name, rows) for name in slots] for slots, rows in groups]
-
-
-def _more_column(refs: Refs, name: str, rows: Column) -> Packed:
-    values = list(map(attrgetter(name), rows))
-    return pack([refs.message_at[each] for each in values] if name in LINKS else values)
+    done, more = ([each for each in column if type(each) is kind] for kind in (Done, More))
+    return tags, [written(refs, done, DONE_SLOTS), written(refs, more, MORE_SLOTS)]
 
 
 def _more_back(refs: Refs, packed: Any, count: int) -> Iterable[Any]:
-    tags, groups = packed
+    tags, (done_columns, more_columns) = packed
     if len(tags) != count:
         raise ValueError(f"there are {len(tags)} tags for {count} messages")
     done, more = blank_done(tags.count(1)), blank_more(tags.count(2))
-    for rows, slots, columns in ((done, DONE_FIELDS, groups[0]), (more, MORE_FIELDS, groups[1])):
-        values = {name: unpack(column, len(rows)) for name, column in zip(slots, columns, strict=True)}
-        if rows is done:
-            fill_done(done, values)
-        else:
-            links = {name: map(refs.messages.__getitem__, values[name]) for name in LINKS}
-            fill_rest(more, values | links)
+    fill_done(done, read(refs, len(done), DONE_SLOTS, done_columns))
+    fill_rest(more, read(refs, len(more), MORE_SLOTS, more_columns))
     if len(done) == len(tags):
         return done
     made: tuple[Iterator[Any], ...] = repeat(None), iter(done), iter(more)
@@ -257,9 +238,6 @@ def _namers(refs: Refs, packed: Packed, count: int) -> Iterable[Any]:
 GROUPS: Final = frozenset({tuple, dict})
 """How a `raw_` field keeps several of a thing."""
 
-LINKS: Final = ("corrected_by", "corrects")
-"""Fields beside a message that name another one."""
-
 
 def _channels(_: Refs, names: list[str]) -> dict[str, Channel]:
     """Empty ones: their own table fills them."""
@@ -311,3 +289,39 @@ GRANTS: Final = _each(
     lambda refs, rows: {grants.position: grants for grants in (_grants(refs, row) for row in rows)},
 )
 CHANNELS: Final = _each(lambda _, index: list(index), _channels)
+
+HINTS: Final = ("heap", "ready", "drained", "forms", "census")
+"""Slots of one process, built anew at a load."""
+
+DONE_SLOTS: Final[dict[str, Shape]] = dict.fromkeys(DONE_FIELDS, PLAIN)
+MORE_SLOTS: Final[dict[str, Shape]] = dict.fromkeys(MORE_FIELDS, PLAIN) | dict.fromkeys(("corrected_by", "corrects"), MESSAGE)
+
+DOCUMENT_SLOTS: Final[dict[str, Shape]] = {
+    **dict.fromkeys(("raw_kind", "key", "on_file", "house_bill", "filed_at"), PLAIN),
+    "raw_queue": MESSAGES, "raw_filings": MESSAGES, "raw_namers": NAMERS, "more": DOCUMENT_MORE,
+}  # fmt: skip
+
+MESSAGE_SLOTS: Final[dict[str, Shape]] = {
+    **dict.fromkeys(("position", "record", "since_ms", "raw_state", "unblocked", "watches"), PLAIN),
+    "form": FORMS, "more": MORE, "doc": DOCUMENT, "raw_named": NAMED, "blocker": BLOCKER,
+}  # fmt: skip
+
+CHANNEL_SLOTS: Final[dict[str, Shape]] = {
+    **dict.fromkeys(
+        (
+            "name", "held", "in_flight", "unblocked", "others", "closed", "opened_ms", "opened_position", "suspect_since_ms",
+            "suspect_position", "suspect_why", "unknown_streak", "probe_after_ms", "backoff_ms", "quiet_until_ms",
+            "canary_needed", "tokens_milli", "tokens_at_ms",
+        ),
+        PLAIN,
+    ),
+    "arrivals": BY_POSITION, "canary": MESSAGE, "drain": _made(Drain),
+}  # fmt: skip
+
+STATE_FIELDS: Final[dict[str, Shape]] = {
+    **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused", "forgotten"), PLAIN),
+    "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS, "hearsay": HEARSAY,
+    "documents": ALL_DOCUMENTS, "outages": OUTAGES, "channels": CHANNELS, "lease": _made(Lease), "grants": GRANTS,
+    **dict.fromkeys(("awaiting", "unsure", "troubled", "missing", "settled", "asked"), BY_POSITION),
+    "late": LATE, "timed": TIMED, "finished": QUEUE, "kept": QUEUE,
+}  # fmt: skip

@@ -1,8 +1,8 @@
 """A lane's state as bytes and back, so that a start folds only what came since; must not know files, logs or when it is taken.
 
 The bytes follow from the facts alone: whoever folded the same facts, from zero or from an earlier snapshot, gets the same ones
-(I5). Every slot of every type of the state is named here with its shape, and a test fails when one is forgotten. The ready heaps
-are hints of one process (a planner has taken from them): they are left out and built anew from what is held and unblocked.
+(I5). `lane.shapes` names every slot of every type of the state with its shape, and a test fails when one is forgotten. The ready
+heaps are hints of one process (a planner has taken from them): they are left out and built anew from what is held and unblocked.
 
 The form is parts of Python's marshal, version 2: no references, so that equal states give equal bytes, and no code is run by
 reading it. It means the same only to the program that wrote it; whoever keeps the bytes says which program that was, and checks
@@ -11,92 +11,20 @@ them.
 
 import marshal
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
 from typing import Any, Final
 
-from lane.columns import Packed, joined, parted, pieces
+from lane.columns import joined, parted, pieces
 from lane.document import blank_documents
 from lane.edges import edges_of
-from lane.filling import (
-    fill_documents,
-    fill_messages,
-    fill_rest,
-)
+from lane.filling import fill_documents, fill_messages, fill_rest
 from lane.message import blank_messages
 from lane.moves import push_ready
 from lane.ready import DRAINED, READY, Ready
-from lane.shapes import (
-    ALL_DOCUMENTS,
-    ALL_MESSAGES,
-    BLOCKER,
-    BY_POSITION,
-    CHANNELS,
-    DOCUMENT,
-    DOCUMENT_MORE,
-    EDGES,
-    FORMS,
-    GRANTS,
-    HEARSAY,
-    KEYS,
-    LATE,
-    MESSAGE,
-    MESSAGES,
-    MORE,
-    NAMED,
-    NAMERS,
-    OUTAGES,
-    PLAIN,
-    POLICY,
-    QUEUE,
-    TIMED,
-    VERDICTS,
-    Refs,
-    Shape,
-    made_of,
-)
-from lane.state import (
-    NEVER,
-    Drain,
-    LaneState,
-    Lease,
-    Message,
-)
+from lane.shapes import CHANNEL_SLOTS, DOCUMENT_SLOTS, MESSAGE_SLOTS, STATE_FIELDS, Refs, read, written
+from lane.state import NEVER, LaneState, Message
 
 FORM: Final = 2
 """The version of marshal's form: later ones write references where an object happens to be shared, so bytes would differ."""
-
-HINTS: Final = ("heap", "ready", "drained", "forms", "census")
-"""Slots of one process, built anew at a load."""
-
-DOCUMENT_SLOTS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(("raw_kind", "key", "on_file", "house_bill", "filed_at"), PLAIN),
-    "raw_queue": MESSAGES, "raw_filings": MESSAGES, "raw_namers": NAMERS, "more": DOCUMENT_MORE,
-}  # fmt: skip
-
-MESSAGE_SLOTS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(("position", "record", "since_ms", "raw_state", "unblocked", "watches"), PLAIN),
-    "form": FORMS, "more": MORE, "doc": DOCUMENT, "raw_named": NAMED, "blocker": BLOCKER,
-}  # fmt: skip
-
-CHANNEL_SLOTS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(
-        (
-            "name", "held", "in_flight", "unblocked", "others", "closed", "opened_ms", "opened_position", "suspect_since_ms",
-            "suspect_position", "suspect_why", "unknown_streak", "probe_after_ms", "backoff_ms", "quiet_until_ms",
-            "canary_needed", "tokens_milli", "tokens_at_ms",
-        ),
-        PLAIN,
-    ),
-    "arrivals": BY_POSITION, "canary": MESSAGE, "drain": made_of(Drain),
-}  # fmt: skip
-
-STATE_FIELDS: Final[dict[str, Shape]] = {
-    **dict.fromkeys(("mode", "position", "now_ms", "at_ms", "rules_version", "marks", "counts", "refused", "forgotten"), PLAIN),
-    "policy": POLICY, "edges": EDGES, "messages": ALL_MESSAGES, "by_key": KEYS, "verdicts": VERDICTS, "hearsay": HEARSAY,
-    "documents": ALL_DOCUMENTS, "outages": OUTAGES, "channels": CHANNELS, "lease": made_of(Lease), "grants": GRANTS,
-    **dict.fromkeys(("awaiting", "unsure", "troubled", "missing", "settled", "asked"), BY_POSITION),
-    "late": LATE, "timed": TIMED, "finished": QUEUE, "kept": QUEUE,
-}  # fmt: skip
 
 
 def dump(state: LaneState) -> bytes:
@@ -111,9 +39,9 @@ def _parts(refs: Refs, state: LaneState) -> Iterator[Any]:
     yield len(refs.documents) - 1, len(refs.messages) - 1
     for table, slots in ((refs.documents, DOCUMENT_SLOTS), (refs.messages, MESSAGE_SLOTS)):
         for start, end in pieces(len(table) - 1):
-            yield _columns(refs, table[start:end], slots)
-    yield _columns(refs, [state], STATE_FIELDS)
-    yield _columns(refs, list(state.channels.values()), CHANNEL_SLOTS)
+            yield written(refs, table[start:end], slots)
+    yield written(refs, [state], STATE_FIELDS)
+    yield written(refs, list(state.channels.values()), CHANNEL_SLOTS)
 
 
 def load(body: bytes) -> LaneState:
@@ -124,9 +52,9 @@ def load(body: bytes) -> LaneState:
         raise ValueError(f"{len(body)} bytes can't hold {document_count} documents and {message_count} messages")
     refs = Refs([*blank_documents(document_count), None], [*blank_messages(message_count), None], {}, {}, {})
     for start, end in pieces(document_count):
-        fill_documents(refs.documents[start:end], _read(refs, end - start, DOCUMENT_SLOTS, next(parts)))
+        fill_documents(refs.documents[start:end], read(refs, end - start, DOCUMENT_SLOTS, next(parts)))
     for start, end in pieces(message_count):
-        fill_messages(refs.messages[start:end], _read(refs, end - start, MESSAGE_SLOTS, next(parts)))
+        fill_messages(refs.messages[start:end], read(refs, end - start, MESSAGE_SLOTS, next(parts)))
     of_state = zip(STATE_FIELDS.items(), next(parts), strict=True)
     fields_of = {name: shape.read(refs, packed, 1) for (name, shape), packed in of_state}
     state = LaneState(*fields_of.pop("mode"))  # made as any other, so that its hints are those of a fold that begins
@@ -135,21 +63,13 @@ def load(body: bytes) -> LaneState:
     state.edges = edges_of(state.mode)
     state.forms = refs.forms
     channels = list(state.channels.values())
-    fill_rest(channels, _read(refs, len(channels), CHANNEL_SLOTS, next(parts)))
+    fill_rest(channels, read(refs, len(channels), CHANNEL_SLOTS, next(parts)))
     _stand_ready(state)
     return state
 
 
 def _places(table: Iterable[Any]) -> dict[Any, int]:
     return {**{each: at for at, each in enumerate(table)}, None: NEVER}
-
-
-def _columns(refs: Refs, objects: list[Any], slots: dict[str, Shape]) -> list[Packed]:
-    return [shape.write(refs, list(map(attrgetter(name), objects))) for name, shape in slots.items()]
-
-
-def _read(refs: Refs, count: int, slots: dict[str, Shape], columns: list[Packed]) -> dict[str, Iterable[Any]]:
-    return {name: shape.read(refs, packed, count) for (name, shape), packed in zip(slots.items(), columns, strict=True)}
 
 
 def _stand_ready(state: LaneState) -> None:

@@ -202,9 +202,7 @@ class LaneState:
 
     def is_unheard(self, kind: str, key: str) -> bool:
         """Whether no message in the fold is about that document or names it."""
-        if self.known_document(kind, key) is not None:
-            return False
-        return not self.hearsay.count or self.hearsay.get(name_of(kind, key)) is None
+        return self.known_document(kind, key) is None and (not self.hearsay.count or self.hearsay.get(name_of(kind, key)) is None)
 
     def hear(self, message: Message, names: list[bytes]) -> None:
         """A message names documents of which nobody else has spoken."""

@@ -45,6 +45,14 @@ ALL_STREAMS: Final[tuple[str, ...]] = (
 )
 
 
+def size_of(headers: HeadersRead) -> int:
+    """The bytes of headers, names and values; what of a name is no text counts as well."""
+    size_bytes = 0
+    for name, value in headers:  # a loop: half the time of a generator, and each message pays it
+        size_bytes += (len(name) if name.isascii() else len(name.encode("utf-8", "replace"))) + len(value or b"")
+    return size_bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What a writer hands to the log: the value's bytes as they are, headers, and a key where the stream is compacted."""
@@ -85,4 +93,4 @@ class Record:
 
     def size_bytes(self) -> int:
         """What its value and its headers have."""
-        return len(self.value) + sum([len(name) + len(value or b"") for name, value in self.headers])
+        return len(self.value) + size_of(self.headers)

@@ -17,7 +17,8 @@ from lane.filling import fill_documents, fill_done, fill_messages
 from lane.message import blank_messages
 from lane.more import DONE_FIELDS, blank_done
 from lane.record import Form
-from lane.snapshot import CHANNEL_SLOTS, DOCUMENT_SLOTS, HINTS, MESSAGE_SLOTS, STATE_FIELDS, dump, load
+from lane.shapes import CHANNEL_SLOTS, DOCUMENT_SLOTS, HINTS, MESSAGE_SLOTS, STATE_FIELDS
+from lane.snapshot import dump, load
 from lane.state import Channel, Document, LaneState, Message
 from replay.planner import plan
 from schemas.codec import Codec

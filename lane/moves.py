@@ -184,7 +184,8 @@ def refresh(state: LaneState, message: Message) -> None:
         park(state, message, found)
         return
     waits_in_turn = found.message is not None and found.message.blocker is not None
-    cycle = _cycle(state, message) if waits_in_turn else []
+    ring = _chain_to_itself(message, lambda each: _remembered(state, each)) if waits_in_turn else []
+    cycle = _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.at_ms)) if ring else []
     if cycle:
         chain = " -> ".join(each.told_to(message) for each in cycle)
         park(state, message, found.by("R24"), remark=f"a cycle, each waits for the next: {chain}")
@@ -197,6 +198,22 @@ def refresh(state: LaneState, message: Message) -> None:
         state.missing[message.position] = message
     if found.kind == "time" and (was is None or was.kind != "time"):
         heappush(state.timed, (earliest_ms(message), message))
+    for each in _out_of_date(state, ring):
+        refresh(state, each)
+
+
+def _out_of_date(state: LaneState, ring: list[Message]) -> list[Message]:
+    """Of messages that seem to wait for each other in a ring and do not: those that wait for something else by now.
+
+    Nothing else would look at them again. An opening takes a grace back (R22), and whoever had passed on to the next thing to wait
+    for has to wait for what is missing once more; where that next thing waits for it in turn, both would wait for ever.
+    """
+    return [each for each in ring[1:-1] if _topic(_remembered(state, each)) is not _topic(blocker(state, each, at_ms=state.at_ms))]
+
+
+def _topic(found: Blocker | None) -> Message | Document | None:
+    """What is waited for: a message, or a document that no message brings yet."""
+    return None if found is None else found.message or found.topic
 
 
 def park(state: LaneState, message: Message, why: Blocker, *, remark: str = "") -> None:
@@ -283,16 +300,6 @@ def _enqueue(message: Message) -> None:
     message.doc.queue = (*queue[:at], message, *queue[at:])
 
 
-def _cycle(state: LaneState, message: Message) -> list[Message]:
-    """The messages of a cycle that this one closes, or nothing.
-
-    What the others wait for is remembered and may be out of date, so a cycle found is walked again, each judged anew.
-    """
-    if not _chain_to_itself(message, lambda each: _remembered(state, each)):
-        return []
-    return _chain_to_itself(message, lambda each: blocker(state, each, at_ms=state.at_ms))
-
-
 def _remembered(state: LaneState, message: Message) -> Blocker | None:
     """What a message waits for as far as it is known; in its own queue, what goes before it now."""
     known = message.blocker
@@ -300,6 +307,10 @@ def _remembered(state: LaneState, message: Message) -> Blocker | None:
 
 
 def _chain_to_itself(message: Message, waits_for: Callable[[Message], Blocker | None]) -> list[Message]:
+    """From a message over what each waits for back to itself: a cycle, or nothing.
+
+    What the others wait for is remembered and may be out of date, so a ring found by that is walked again, each judged anew.
+    """
     chain = [message]
     here = message
     while len(chain) < CYCLE_COUNT_MAX:

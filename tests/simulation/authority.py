@@ -3,107 +3,142 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from gateway.answers import cut_page
 from gateway.authority_documents import TakenMessage, own_key_of
 from gateway.authority_history import History, HistoryEntry
 from gateway.authority_register import Register
 from schemas.wire import Page, StatusReply, Transmission, TransportReply, TransportResult
+from tests.checker.history import NEVER_S, Attempt
+from tests.simulation.clockwork import EPOCH_MS, Clockwork
 
-if TYPE_CHECKING:
-    from tests.simulation.clockwork import Clockwork
+NETWORK_S: Final = (0.001, 0.05)
+"""How long a request or a reply is on its way."""
 
-TAU_S = 10.0
-"""When a sender gives up waiting for a reply (R60)."""
+LATE_S: Final = (1.0, 9.5)
+"""How long one that is late."""
+
+AGAIN_LATE_S: Final = (1.0, 60.0)
+"""How much later an answer comes once more."""
+
+PAGE_COUNT: Final = 500
+
+STATUS_FAILS_S: Final = 1.0
+"""After how long a status query that gets lost is given up."""
+
+
+@dataclass(slots=True)
+class OnWire:
+    """A send under way, as the wire sees it; times in virtual seconds."""
+
+    wire_key: str
+    sha256: str
+    sender: str
+    started_s: float
+    is_alive: Callable[[], bool]
+    ended_s: float = NEVER_S
+
+    def attempt(self) -> Attempt:
+        """What is kept of it: by the log's own clock."""
+        epoch_s = EPOCH_MS / 1000
+        return Attempt(
+            wire_key=self.wire_key, sha256=self.sha256, sender=self.sender, started_s=epoch_s + self.started_s,
+            ended_s=epoch_s + self.ended_s,
+        )  # fmt: skip
 
 
 class SimulatedAuthority:
     """The other end of the wire. `inbound` is what the channel does now: up, down (503) or refuse (no connection)."""
 
-    def __init__(self, clockwork: "Clockwork") -> None:
+    def __init__(self, clockwork: Clockwork, *, can_query: bool = True) -> None:
         self.clockwork = clockwork
-        rng = clockwork.rng
         self.register = Register()
         self.history = History(None)
         self.inbound = "up"
-        self.can_query = rng.random() < 0.8
-        self.lost_request = rng.choice((0, 0, 0.02, 0.1))
-        self.lost_reply = rng.choice((0, 0, 0.02, 0.1))
-        self.late_request = rng.choice((0, 0, 0.02))
-        self.twice = rng.choice((0, 0, 0.05))
-        self.slow_answers_s = rng.choice((0.05, 0.05, 2.0, 40.0))
+        self.can_query = can_query
+        self.slow_answers_s = clockwork.odds.slow_answers_s
         self.rows: list[dict[str, Any]] = []
-        self.on_wire: dict[str, list[Callable[[], bool]]] = {}
-        self.overlaps: list[str] = []
-        self.arrivals: list[tuple[float, str]] = []
+        self.sends: list[OnWire] = []
 
     def send(
-        self, transmission: Transmission, reply_to: Callable[[TransportReply], None], *, is_alive: Callable[[], bool]
+        self, transmission: Transmission, *, sender: str, is_alive: Callable[[], bool], reply_to: Callable[[TransportReply], None]
     ) -> None:
         """One POST: it may be refused, lost, late, or its reply be lost; then the sender times out. A sender that has died has
         closed its connection: what it sent may still be taken."""
-        clockwork, rng = self.clockwork, self.clockwork.rng
+        clockwork, odds = self.clockwork, self.clockwork.odds
         started_s = clockwork.now_s
         if started_s > transmission.start_by_s:
             return reply_to(_reply("not_started", None, started_s, clockwork.now_s))
-        key = transmission.wire_key
-        senders = self.on_wire.setdefault(key, [])
-        if any(alive() for alive in senders):
-            self.overlaps.append(key)
-        senders.append(is_alive)
-        answered = False
+        self._note_deaths()
+        digest = hashlib.sha256(transmission.payload).hexdigest()
+        wire = OnWire(transmission.wire_key, digest, sender, started_s, is_alive)
+        self.sends.append(wire)
 
         def finish(result: TransportResult, status: int | None) -> None:
-            nonlocal answered
-            if not answered:
-                answered = True
-                senders.remove(is_alive)
+            if wire.ended_s == NEVER_S:
+                wire.ended_s = clockwork.now_s
+                if clockwork.tell is not None:
+                    clockwork.tell(f"wire: {wire.wire_key} by {sender}: {result} {status or ''}")
                 reply_to(_reply(result, status, started_s, clockwork.now_s))
 
         def arrive() -> None:
             result, status = self._take(transmission)
-            if self._happens(self.lost_reply):
+            if clockwork.happens(odds.lost_reply):
                 clockwork.saw("reply lost")
             else:
-                clockwork.at(rng.uniform(0.001, 0.05), lambda: finish(result, status))
+                clockwork.at(clockwork.rng.uniform(*NETWORK_S), finish, result, status)
 
-        clockwork.at(TAU_S, lambda: finish("unknown", None))
+        clockwork.at(transmission.within_s, finish, "unknown", None)
         if self.inbound == "refuse":
-            clockwork.at(0.001, lambda: finish("not_taken", None))
-        elif self._happens(self.lost_request):
+            clockwork.at(NETWORK_S[0], finish, "not_taken", None)
+        elif clockwork.happens(odds.lost_request):
             clockwork.saw("request lost")
-        elif self._happens(self.late_request):
+        elif clockwork.happens(odds.late_request):
             clockwork.saw("request late")
-            clockwork.at(rng.uniform(1, 9.5), arrive)
+            clockwork.at(clockwork.rng.uniform(*LATE_S), arrive)
         else:
-            clockwork.at(rng.uniform(0.001, 0.05), arrive)
+            clockwork.at(clockwork.rng.uniform(*NETWORK_S), arrive)
         return None
+
+    def attempts(self) -> list[Attempt]:
+        """Every send, as the wire saw it."""
+        self._note_deaths()
+        return [wire.attempt() for wire in self.sends]
 
     def query(self, wire_key: str, reply_to: Callable[[StatusReply], None]) -> None:
         """A status query; it may fail."""
-        if self._happens(self.lost_reply) or self.inbound == "refuse":
-            return self.clockwork.at(1.0, lambda: reply_to(StatusReply(raw=b"", known=None, outcome=None)))
+        clockwork = self.clockwork
+        if clockwork.happens(clockwork.odds.lost_reply) or self.inbound == "refuse":
+            clockwork.saw("status query lost")
+            return clockwork.at(STATUS_FAILS_S, reply_to, StatusReply(raw=b"", known=None, outcome=None))
 
         def answer() -> None:
             entry = self.history.first(wire_key)
             outcome = entry.verdict.outcome if entry and entry.verdict else None
+            clockwork.saw("status known" if entry else "status unknown")
             raw = json.dumps({"known": entry is not None, "outcome": outcome}).encode()
             reply_to(StatusReply(raw=raw, known=entry is not None, outcome=outcome))
 
-        self.clockwork.at(self.clockwork.rng.uniform(0.001, 0.05), answer)
+        clockwork.at(clockwork.rng.uniform(*NETWORK_S), answer)
         return None
 
     def page(self, after: int) -> Page | None:
         """A poll; None when it got lost."""
-        if self._happens(self.lost_reply):
+        if self.clockwork.happens(self.clockwork.odds.lost_reply):
             return None
-        rows = self.rows[after : after + 500]
+        rows = self.rows[after : after + PAGE_COUNT]
         body = json.dumps({"next": rows[-1]["seq"] if rows else after, "responses": rows}).encode()
         return cut_page(body, after)
 
+    def _note_deaths(self) -> None:
+        """The connection of a process that died ended with it, at some moment before this one."""
+        for wire in self.sends:
+            if wire.ended_s == NEVER_S and not wire.is_alive():
+                wire.ended_s = self.clockwork.now_s
+
     def _take(self, transmission: Transmission) -> tuple[TransportResult, int]:
-        self.arrivals.append((self.clockwork.now_s, transmission.wire_key))
         if self.inbound != "up":
             return "not_taken", 503
         message = _taken(transmission)
@@ -117,28 +152,33 @@ class SimulatedAuthority:
         return "transmitted", 202
 
     def _judge(self, entry: HistoryEntry) -> None:
+        clockwork, odds = self.clockwork, self.clockwork.odds
         verdict = self.register.judge(entry.message)
         self.history.judged(entry, verdict)
-        if verdict.outcome == "rejected":
-            self.clockwork.saw("rejected")
-        for _ in range(2 if self._happens(self.twice) else 1):
-            self._answer(
-                entry.message.wire_key, entry.message.tenant, outcome=verdict.outcome, code=verdict.code, text=verdict.text
-            )
+        clockwork.saw(verdict.outcome)
+        said = {"outcome": verdict.outcome, "code": verdict.code, "text": verdict.text}
+        wire_key, tenant = entry.message.wire_key, entry.message.tenant
+        self._answer(wire_key, tenant, **said)
+        if clockwork.happens(odds.twice):
+            clockwork.saw("answer twice")
+            self._answer(wire_key, tenant, **said)
+        if clockwork.happens(odds.again_late):
+            clockwork.saw("answer once more, late")
+            clockwork.at(clockwork.rng.uniform(*AGAIN_LATE_S), lambda: self._answer(wire_key, tenant, **said))
+        if clockwork.happens(odds.stranger):
+            clockwork.saw("answer for an unknown key")
+            self._answer(f"{wire_key}-nobody", tenant, **said)
 
     def _answer(self, wire_key: str, tenant: str, *, outcome: str, code: str, text: str) -> None:
-        def put() -> None:
-            row = {
-                "seq": len(self.rows) + 1, "idempotency_key": wire_key, "receiver": tenant, "outcome": outcome, "code": code,
-                "text": text, "payload_base64": None, "at": "2025-11-24T15:00:00.000Z",
-            }  # fmt: skip
-            self.rows.append(row)
-            self.clockwork.wake("answers")
+        self.clockwork.at(self.clockwork.rng.random() * self.slow_answers_s, self._put, wire_key, tenant, (outcome, code, text))
 
-        self.clockwork.at(self.clockwork.rng.uniform(0, self.slow_answers_s), put)
-
-    def _happens(self, odds: float) -> bool:
-        return not self.clockwork.calm and self.clockwork.rng.random() < odds
+    def _put(self, wire_key: str, tenant: str, said: tuple[str, str, str]) -> None:
+        outcome, code, text = said
+        self.rows.append({
+            "seq": len(self.rows) + 1, "idempotency_key": wire_key, "receiver": tenant, "outcome": outcome, "code": code,
+            "text": text, "payload_base64": None, "at": "2025-11-24T15:00:00.000Z",
+        })  # fmt: skip
+        self.clockwork.wake("answers")
 
 
 def _taken(transmission: Transmission) -> TakenMessage:

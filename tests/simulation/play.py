@@ -1,282 +1,192 @@
-"""One seed, one story: providers, outages, crashes, then calm, and what must hold (`python -m tests.simulation.play --help`)."""
+"""Plays many seeds on all cores, counts what happened, and shows the first red one, cut as small as it stays red.
+
+    python -m tests.simulation.play --seeds 20000            # or: make simulate SEEDS=20000
+    python -m tests.simulation.play --seed 4711 --trace      # one seed, told line by line
+    python -m tests.simulation.play --seed 4711 --cut m3,o0,crash,t25 --trace
+
+The first ends with the count of everything that should happen sometimes; one that never happened is a failure, for then the
+seeds no longer show what they are said to show.
+"""
 
 import argparse
-import hashlib
-import random
+import json
+import multiprocessing
+import os
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
-from audit.verify import verify
-from eventlog.port import READ_COUNT_MAX
-from gateway.authority_order import HistoryRow, OrderViolation, order_violations
-from lane.identity import wire_key
-from lane.policy import Policy
-from lane.state import NEVER, Finding, LaneState, Message
-from lane.view import LaneView
-from lane.why import why
-from schemas.cloudevents import to_headers
-from schemas.codec import encode, schema_entries
-from schemas.facts import Fact, PolicyAdopted
-from schemas.messages import Attributes, parse_attributes
-from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, Record, inbound, lane
-from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.clockwork import CODEC, EPOCH_MS, Clockwork, Process
-from tests.simulation.locks import Locks
+from schemas import native
+from tests.simulation.plan import cut, draw
+from tests.simulation.shrink import shrink
+from tests.simulation.story import Outcome, play
 
-FAULTS_S = 300.0
-"""Virtual seconds of faults."""
+CHUNK: Final = 250
+"""Seeds of one process: compiled, a fold that is thrown away stays in memory until its process ends (decision 0014)."""
 
-CALM_S = 3_600.0
-"""Virtual seconds after which everything that can end has ended."""
+SOMETIMES: Final = (
+    "crash of runner", "crash of intake", "crash of bulletins", "crash of notices", "crash of poll", "crash of answers", "pause",
+    "stop", "clock jump", "start from a snapshot", "log unavailable", "append NOT_DONE", "append ANSWER_LOST",
+    "append NEVER_APPLIED", "append APPLIED_LATE", "publish again", "withdraw", "declared", "resolved", "inbound down",
+    "inbound refuse", "request lost", "request late", "reply lost", "status known", "status unknown", "status query lost",
+    "key came twice", "answer twice", "answer once more, late", "answer for an unknown key", "captured", "rejected", "duplicate",
+    "taken over from a dead holder", "taken over from a silent holder", "grant expired", "link suspect", "window ended",
+    "canary alone",
+)  # fmt: skip
+"""What a run of many seeds must have seen."""
 
-SCHEMA_ENTRIES = schema_entries()
-ENDED = ("captured", "rejected", "parked", "withdrawn", "replaced", "filed")
+SOMETIMES_FROM: Final = 2_000
+"""From so many seeds on, whatever never happened is a failure."""
+
+TELL_EACH_S: Final = 5.0
+"""Between two lines of progress."""
+
+TRACE_LINES_MAX: Final = 120
+"""Most lines of a trace that are printed: the last ones."""
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a seed came to: the broken promises, and what happened sometimes."""
+class Tally:
+    """What many seeds came to."""
 
-    seed: int
-    broken: list[str]
-    sometimes: dict[str, int]
-    digest: str
-    counts: Counter[str] = field(default_factory=Counter)
+    seeds: int = 0
+    red: list[int] = field(default_factory=list)
+    sometimes: Counter[str] = field(default_factory=Counter)
+    digests: int = 0
 
+    def add(self, other: "Tally") -> None:
+        """Take another's in."""
+        self.seeds += other.seeds
+        self.red += other.red
+        self.sometimes.update(other.sometimes)
+        self.digests ^= other.digests
 
-def play(seed: int) -> Outcome:
-    """Play one seed."""
-    clockwork = Clockwork(seed)
-    rng = clockwork.rng
-    authority = SimulatedAuthority(clockwork)
-    mode = rng.choice(("highway", "highway", "rail", "air", "marine"))
-    clockwork.calm = True
-    clockwork.log.append(SCHEMAS, SCHEMA_ENTRIES)
-    policy = Policy(rate_max_per_s=rng.choice((None, 5)), missing_wait_ms=60_000, answer_due_ms=120_000, answer_again_ms=240_000)
-    fact = PolicyAdopted(at_ms=EPOCH_MS, policy=policy.as_json(), person="sim", reason="short waits")
-    clockwork.log.append(DESK, [Entry(encode(fact))])
-    clockwork.calm = False
-    messages = _messages(rng, mode)
-    acked: list[Attributes] = []
-    for attributes in messages:
-        clockwork.at(rng.uniform(0, FAULTS_S * 0.8), lambda attributes=attributes: _publish(clockwork, attributes, acked))  # type: ignore[misc]
-    _outages(clockwork, authority)
-    locks = Locks() if rng.random() < 0.5 else None
-    processes = [
-        Process(clockwork, authority, name=f"p{number}", mode=mode, locks=locks) for number in range(rng.choice((1, 2, 2, 3)))
-    ]
-    clockwork.run(FAULTS_S)
-    clockwork.calm = True
-    clockwork.log.release_late()
-    authority.inbound = "up"
-    authority.slow_answers_s = 0.05
-    for number in list(range(1, 20)):
-        _resolve(clockwork, number)
-    settled = False
-    while not settled and clockwork.now_s < FAULTS_S + CALM_S:
-        clockwork.run(clockwork.now_s + 10.0)
-        settled = _settled(processes, acked)
-    return _judged(seed, clockwork, authority, processes, acked, settled=settled)
+    def never(self) -> list[str]:
+        """What should happen sometimes and never did."""
+        return [what for what in SOMETIMES if not self.sometimes[what]] if self.seeds >= SOMETIMES_FROM else []
 
 
-def _settled(processes: list[Process], acked: list[Attributes]) -> bool:
-    state = processes[0].lane.state
-    keys = {(each.tenant, each.key) for each in acked}
-    return len(state.taken_keys()) >= len(keys) and all(_has_ended(state, message) for message in state.messages.values())
+def played(first: int, count: int) -> Tally:
+    """Play seeds one after another."""
+    tally = Tally()
+    for seed in range(first, first + count):
+        outcome = play(seed)
+        tally.seeds += 1
+        tally.sometimes.update(outcome.sometimes)
+        tally.digests ^= int(outcome.digest, 16)
+        if outcome.broken:
+            tally.red.append(seed)
+    return tally
 
 
-def _has_ended(state: LaneState, message: Message) -> bool:
-    if message.state in ENDED or message.needs_person:
-        return True
-    return message.state == "held" and message.blocker is not None and message.blocker.kind in ("aside", "wanted")
+def _chunk(bounds: tuple[int, int]) -> Tally:
+    return played(*bounds)
 
 
-def _judged(
-    seed: int,
-    clockwork: Clockwork,
-    authority: SimulatedAuthority,
-    processes: list[Process],
-    acked: list[Attributes],
-    *,
-    settled: bool,
-) -> Outcome:
-    broken = list(clockwork.broken)
-    state = processes[0].lane.state
-    if not settled:
-        for message in state.messages.values():
-            if not _has_ended(state, message):
-                reasons = why(state, message, at_ms=EPOCH_MS + round(clockwork.now_s * 1000))
-                broken.append(f"I7 {message} is {message.state} for ever: {reasons}")
-        missing = {(each.tenant, each.key) for each in acked} - state.taken_keys()
-        broken += [f"I1 {each} was acknowledged and is not in the lane" for each in sorted(missing)]
-        broken = broken or ["I7 not settled"]
-    rows = [entry.as_row() for entry in authority.history.after(0, 10**9)]
-    taken = Counter(row["idempotency_key"] for row in rows if row["outcome"] == "captured")
-    broken += [f"I4 {key} was captured {count} times" for key, count in taken.items() if count > 1]
-    broken += [f"I4b {key} overlapped itself on the wire" for key in authority.overlaps]
-    broken += [f"I3 {violation}" for violation in order_violations(rows) if not _came_late(state, rows, violation)]
-    captured = {row["idempotency_key"] for row in rows if row["outcome"] == "captured"}
-    for message in state.messages.values():
-        if message.state == "captured" and wire_key(state.mode, message) not in captured:
-            broken.append(f"I4e {message} is called captured and CBSA never captured it")
-    effects = Counter((message.tenant, message.key) for message in state.messages.values())
-    broken += [f"I1b {key} took effect {count} times" for key, count in effects.items() if count > 1]
-    broken += _off_chain(clockwork, state.mode)
-    report = verify(clockwork.log, CODEC)
-    broken += [f"audit {check.name}: {finding}" for check in report.checks for finding in check.findings[:2]]
-    digest = hashlib.sha256(repr([(row["idempotency_key"], row["outcome"]) for row in rows]).encode()).hexdigest()[:16]
-    return Outcome(seed, broken, clockwork.sometimes, digest, Counter(message.state for message in state.messages.values()))
-
-
-def _off_chain(clockwork: Clockwork, mode: str) -> list[str]:
-    """R1: whatever took effect continues what took effect before it from the same source."""
-    broken = []
-    marks: dict[str, int] = {}
-
-    def listen(record: Record, fact: Fact, findings: tuple[Finding, ...]) -> None:
-        source = getattr(fact, "source", None)
-        if source is None or any(finding.void and finding.rule == "R1" for finding in findings):
-            return
-        if source.previous != marks.get(source.stream, NEVER):
-            broken.append(f"R1 the fact at {record.position} took effect and continues {source.previous} of {source.stream}")
-        marks[source.stream] = source.position
-
-    LaneView(mode, CODEC.decode, listen).absorb(clockwork.log.read(lane(mode), 0, READ_COUNT_MAX, 0))
-    return broken[:3]
-
-
-def _came_late(state: LaneState, rows: list[HistoryRow], violation: OrderViolation) -> bool:
-    """Whether the predecessor, or the message that ties the two together, was received here only after the successor's grant:
-    then nobody could wait for it (R22). In air and marine a cargo ties its conveyance to a close."""
-    by_seq = {row["seq"]: row["idempotency_key"] for row in rows}
-    by_wire = {f"{state.mode}/{message.tenant}/{message.key}": message for message in state.messages.values()}
-    early, late = (by_wire[by_seq[violation[name]].partition("~")[0]] for name in ("before", "after"))
-    ends = {late.doc, *early.listed, *early.related}
-    ties = (each for each in state.messages.values() if each.position > early.grant and each is not late)
-    return late.position > early.grant or any(
-        each.doc in ends | {*late.listed, *late.related} and not ends.isdisjoint((*each.listed, *each.related)) for each in ties
-    )
-
-
-def _publish(clockwork: Clockwork, attributes: Attributes, acked: list[Attributes]) -> None:
-    """A provider publishes, and publishes again when it is not told."""
-    headers = to_headers(attributes, datetime.fromtimestamp(clockwork.now_s, UTC).replace(year=2025))
-    try:
-        clockwork.append(inbound(attributes.mode), [Entry(f"ISA*{attributes.key}".encode(), headers)])
-    except Exception:  # noqa: BLE001 - whatever the log says, a provider tries again
-        clockwork.saw("publish again")
-        clockwork.at(clockwork.rng.uniform(0.1, 20), lambda: _publish(clockwork, attributes, acked))
-    else:
-        acked.append(attributes)
-
-
-def _messages(rng: random.Random, mode: str) -> list[Attributes]:
-    out = []
-    for group in range(rng.randint(1, 4)):
-        ccns = [f"C{group}{letter}" for letter in "AB"[: rng.randint(1, 2)]]
-        crn = f"T{group}"
-        by_crn = {"crn": [crn]} if mode in ("air", "marine") else {}
-        out += [_made(mode, f"cargo-{ccn}", "cargo", keys={"ccn": [ccn], **by_crn}) for ccn in ccns]
-        lists = {} if by_crn else {"ccn": ccns}
-        out.append(_made(mode, f"trip-{group}", "conveyance", keys={"crn": [crn], **lists}))
-        if rng.random() < 0.6:
-            bills = [f"H{group}{number}" for number in range(rng.randint(1, 2))]
-            out += [
-                _made(
-                    mode,
-                    f"bill-{bill}",
-                    "house_bill",
-                    keys={"house_bill": [bill], "previous_ccn": ccns[:1], "primary_ccn": ccns[:1]},
-                )
-                for bill in bills
-            ]
-            out.append(_made(mode, f"close-{group}", "close", keys={"previous_ccn": ccns[:1], "house_bill": bills}))
-        if rng.random() < 0.5:
-            out.append(
-                _made(mode, f"release-{group}", "release", keys={"transaction": [f"1234500000{group:04}"], "ccn": ccns[:1]})
-            )
-        if mode != "highway" and rng.random() < 0.6:
-            out.append(_made(mode, f"arrival-{group}", "conveyance_arrival", keys={"crn": [crn], "ccn": ccns}))
-        if rng.random() < 0.3:
-            out.append(_made(mode, f"change-{group}", "cargo", keys={"ccn": ccns[:1], **by_crn}, function="change"))
-    return out
-
-
-def _made(mode: str, key: str, kind: str, **fields: object) -> Attributes:
-    arrival = {"occurred_at": "2025-11-20T06:00:00Z"} if kind == "conveyance_arrival" else {}
-    return parse_attributes({"key": key, "tenant": "acme", "mode": mode, "kind": kind, **arrival, **fields})
-
-
-def _outages(clockwork: Clockwork, authority: SimulatedAuthority) -> None:
-    """Outages that flap and overlap; the notice comes late, or CBSA goes down without one."""
-    rng = clockwork.rng
-    for number in range(1, rng.randint(1, 6)):
-        start_s = rng.uniform(0, FAULTS_S * 0.7)
-        end_s = start_s + rng.choice((0.5, 5, 60, 120))
-        how = rng.choice(("down", "refuse"))
-        clockwork.at(start_s, lambda how=how: _switch(clockwork, authority, how))  # type: ignore[misc]
-        clockwork.at(end_s, lambda: _switch(clockwork, authority, "up"))
-        if rng.random() < 0.8:
-            lag_s = rng.uniform(0, 10)
-            clockwork.at(start_s + lag_s, lambda number=number: _declare(clockwork, number))  # type: ignore[misc]
-            clockwork.at(end_s + lag_s, lambda number=number: _resolve(clockwork, number))  # type: ignore[misc]
-
-
-def _switch(clockwork: Clockwork, authority: SimulatedAuthority, how: str) -> None:
-    if not clockwork.calm:
-        authority.inbound = how
-        clockwork.saw(f"inbound {how}")
-
-
-def _declare(clockwork: Clockwork, number: int) -> None:
-    if not clockwork.calm:
-        clockwork.saw("declared")
-        _bulletin(clockwork, _notice(number, "", "The CBSA is currently unable to receive inbound EDI messages."))
-
-
-def _resolve(clockwork: Clockwork, number: int) -> None:
-    _bulletin(clockwork, _notice(number, "RESOLVED", "The EDI inbound outage has now been resolved."))
-
-
-def _notice(number: int, state: str, what: str) -> str:
-    return (
-        f"TCC25-9{number:03} {state} - EDI Inbound Outage\n\nStart Date / Time\n\n2025-11-24 09:40 (ET)\n\nEnd Date / Time\n\n"
-        f"{'2025-11-24 12:00 (ET)' if state else 'Initial investigation underway'}\n\nClients Affected\n\nAll.\n\n"
-        f"Description\n\n{what}\n\nAction Required\n\nNone.\n"
-    )
-
-
-def _bulletin(clockwork: Clockwork, text: str) -> None:
-    """Whoever brings the notice brings it until it is taken."""
-    try:
-        clockwork.append(BULLETINS, [Entry(text.encode())])
-    except Exception:  # noqa: BLE001 - whatever the log says, the notice is brought again
-        clockwork.at(1.0, lambda: _bulletin(clockwork, text))
+def on_all_cores(first: int, count: int, *, workers: int, go_on: bool) -> Iterator[Tally]:
+    """Play seeds, each chunk in a process of its own; ends behind the chunk that brought a red one, unless it is to go on."""
+    chunks = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
+    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
+        for tally in pool.imap(_chunk, chunks):
+            yield tally
+            if tally.red and not go_on:
+                pool.terminate()
+                return
 
 
 def main() -> None:
-    """Play many seeds, stop at the first red one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1_000)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--go-on", action="store_true", help="show all red seeds")
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    sometimes: Counter[str] = Counter()
-    red = 0
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        outcome = play(seed)
-        sometimes.update(outcome.sometimes)
-        if outcome.broken:
-            red += 1
-            print(f"seed {seed} is red; again: python -m tests.simulation.play --first {seed} --seeds 1")
-            print("\n".join(f"  {line}" for line in outcome.broken[:8]), outcome.counts)
-            if not arguments.go_on:
-                break
+    """Play many seeds, or one."""
+    options = _options()
+    if options.seed is not None:
+        sys.exit(_one(options))
+    started = told = time.monotonic()
+    tally = Tally()
+    for part in on_all_cores(options.first, options.seeds, workers=options.workers, go_on=options.go_on):
+        tally.add(part)
+        if time.monotonic() - told >= TELL_EACH_S:
+            told = time.monotonic()
+            rate = tally.seeds / (told - started)
+            left_s = (options.seeds - tally.seeds) / rate
+            _say(f"{tally.seeds:,} of {options.seeds:,} seeds, {len(tally.red)} red, {rate:,.0f} a second, {left_s:,.0f} s left")
     took_s = time.monotonic() - started
-    print(f"{arguments.seeds} seeds, {red} red, {arguments.seeds / took_s:.1f} seeds/s; sometimes: {dict(sometimes)}")
+    figures = _told(tally, took_s)
+    if options.json is not None:
+        broken = [f"seed {seed}" for seed in tally.red] + [f"never: {what}" for what in tally.never()]
+        options.json.write_text(json.dumps(_report(options, figures, broken, took_s)) + "\n", encoding="utf-8")
+    for seed in tally.red[:1]:
+        print(_red(play(seed)))
+    sys.exit(1 if tally.red or tally.never() else 0)
+
+
+def _told(tally: Tally, took_s: float) -> dict[str, object]:
+    how = "compiled" if native.runs() else "plain"
+    rate = tally.seeds / took_s
+    print(f"{tally.seeds:,} seeds ({how}), {len(tally.red)} red, {rate:,.1f} a second, digest {tally.digests:016x}")
+    print("sometimes: " + ", ".join(f"{what} {count:,}" for what, count in sorted(tally.sometimes.items())))
+    for what in tally.never():
+        print(f"NEVER HAPPENED in {tally.seeds:,} seeds: {what}. The seeds no longer show what they are said to show.")
+    return {
+        "seeds": tally.seeds, "red": len(tally.red), "seeds_per_s": round(rate, 1), "compiled": native.runs(),
+        "digest": f"{tally.digests:016x}", "sometimes": dict(sorted(tally.sometimes.items())),
+    }  # fmt: skip
+
+
+def _report(options: argparse.Namespace, figures: dict[str, object], broken: list[str], took_s: float) -> dict[str, object]:
+    what = (
+        "the product's own workers in virtual time, with faults drawn for each seed, then calm; each seed judged by the checker"
+    )
+    return {
+        "suite": "simulation", "what": what, "size": options.size, "seed": options.first, "figures": figures, "broken": broken,
+        "seconds": round(took_s, 1), "measured_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }  # fmt: skip
+
+
+def _one(options: argparse.Namespace) -> int:
+    plan = draw(options.seed)
+    for what in filter(None, options.cut.split(",")):
+        plan = cut(plan, what)
+    outcome = play(plan, trace=options.trace)
+    print(f"{plan}\n" if options.trace else "", end="")
+    print("\n".join(outcome.trace))
+    print("\n".join(f"  {each}" for each in outcome.broken) or f"seed {plan.seed} is green; digest {outcome.digest}")
+    return 1 if outcome.broken else 0
+
+
+def _red(outcome: Outcome) -> str:
+    """A red seed for a person: what is broken, the command that plays it again, and what is left of it when it is cut."""
+    seed = outcome.plan.seed
+    lines = [
+        f"seed {seed} is red; again: python -m tests.simulation.play --seed {seed}",
+        *(f"  {each}" for each in outcome.broken[:5]),
+    ]
+    small = shrink(outcome.plan)
+    cuts = ",".join(small.plan.cuts)
+    lines.append(f"cut as small as it stays red: python -m tests.simulation.play --seed {seed} --cut {cuts} --trace")
+    lines += [f"  {each}" for each in small.broken[:3]]
+    return "\n".join([*lines, *small.trace[-TRACE_LINES_MAX:]])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many (default: 1,000)")
+    parser.add_argument("--first", type=int, default=0, help="the first one (default: 0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes at once (default: a core each)")
+    parser.add_argument("--go-on", action="store_true", help="play all seeds although one is red")
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--cut", default="", metavar="WHAT,...", help="of that one leave out messages, outages or faults")
+    parser.add_argument("--trace", action="store_true", help="tell that one line by line")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
+    parser.add_argument("--size", default="sample", help="what the run is called in the report")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

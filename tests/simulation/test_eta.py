@@ -16,7 +16,8 @@ from schemas.facts import PolicyAdopted, ReplayChanged
 from schemas.messages import Attributes, parse_attributes
 from schemas.streams import BULLETINS, DESK, SCHEMAS, Entry, inbound, lane
 from tests.simulation.authority import SimulatedAuthority
-from tests.simulation.clockwork import EPOCH_MS, Clockwork, Process
+from tests.simulation.clockwork import EPOCH_MS, Clockwork
+from tests.simulation.process import Process
 
 OPENED_S = 30.0
 """When CBSA says *resolved*: by then everything is published and held."""
@@ -128,7 +129,6 @@ class Town:
         self.shape = shape
         self.clockwork = Clockwork(1)
         self.clockwork.calm = True
-        self.clockwork.odds.skew_ms = 0
         authority = SimulatedAuthority(self.clockwork)
         authority.slow_answers_s = shape.answers_s
         self.clockwork.log.append(SCHEMAS, schema_entries())
@@ -141,9 +141,9 @@ class Town:
         self.publish(list(shape.messages()))
         self.clockwork.at(OPENED_S - 5.0, lambda: self._notice("RESOLVED", "The EDI inbound outage has now been resolved."))
         for after_s, act, rate in shape.acts:
-            self.clockwork.at(OPENED_S - 5.0 + after_s, lambda act=act, rate=rate: self._act(act, rate))  # type: ignore[misc]
+            self.clockwork.at(OPENED_S - 5.0 + after_s, self._act, act, rate)
         for number, attributes in enumerate(shape.later() if shape.later else ()):
-            self.clockwork.at(OPENED_S + number / 3, lambda attributes=attributes: self.publish([attributes]))  # type: ignore[misc]
+            self.clockwork.at(OPENED_S + number / 3, self.publish, [attributes])
 
     @property
     def state(self) -> LaneState:

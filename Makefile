@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20000
 CHARTS ?= benchmarks/out
+SIZE ?= full
 
-.PHONY: demo native test plain bench takeovers lint lock clean
+.PHONY: demo native test plain simulate mutants faults bench takeovers lint lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tidegate demo
@@ -21,6 +22,18 @@ test: $(VENV)/.ready-dev lint
 
 plain: $(VENV)/.ready-dev
 	TIDEGATE_PLAIN=1 $(BIN)/pytest -q tests/unit tests/property tests/simulation
+
+# The product's own workers in virtual time, with faults, on all cores; the first red seed is shown as small as it stays red.
+simulate: $(VENV)/.ready-dev native
+	$(BIN)/python -m tests.simulation.play --seeds $(SEEDS)
+
+# Plants one bug after another in the plain sources: each has to be found.
+mutants: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.simulation.matrix
+
+# Every fault suite at full size: hours. Writes docs/reliability.md; `make faults SIZE=sample` takes half an hour.
+faults: $(VENV)/.ready-dev native
+	$(BIN)/python -m tests.fault.faults --size $(SIZE)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

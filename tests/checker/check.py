@@ -56,6 +56,11 @@ class Case:
         mode, tenant, key, _ = split_wire_key(wire_key)
         return self.lanes[mode].messages.get((tenant, key)) if mode in self.lanes else None
 
+    def received(self, answered: Answered) -> Seen | None:
+        """The message that a client was told of, if an effective fact of the lane received it."""
+        lane = self.lanes.get(answered.mode)
+        return None if lane is None else lane.messages.get((answered.tenant, answered.key))
+
 
 Rule: TypeAlias = Callable[[Case], Iterator[Broken]]
 
@@ -94,6 +99,16 @@ def durable(case: Case) -> Iterator[Broken]:
             yield Broken("I1a", f"{name} was acknowledged at {each.at_s:.3f} s and its bytes are not in the log", (str(each),))
         elif case.at_rest and who not in lane.messages and who not in lane.refused:
             yield Broken("I1a", f"{name} was acknowledged and no fact of the lane speaks of it", (str(each),))
+
+
+def no_phantom(case: Case) -> Iterator[Broken]:
+    """I1e: nobody is told of a message that no effective fact received: facts chain by their sources, as everybody reads them."""
+    for each in case.history.answered:
+        if case.received(each) is None:
+            sentence = (
+                f"{each.tenant}/{each.key} is said to be {each.state}, and no effective fact of lane.{each.mode} received it"
+            )
+            yield Broken("I1e", sentence, (str(each),))
 
 
 def sent_in_time(case: Case) -> Iterator[Broken]:
@@ -219,7 +234,7 @@ def all_ended(case: Case) -> Iterator[Broken]:
     """I7: at rest each acknowledged message has ended, waits for a person, or is held behind one that does; and says why."""
     if not case.at_rest or not case.history.answered:
         return
-    answered = {(each.mode, each.tenant, each.key): each for each in case.history.answered}
+    answered = {(each.mode, each.tenant, each.key): each for each in case.history.answered if case.received(each) is not None}
     for publish in case.history.publishes:
         lane = case.lanes.get(publish.mode)
         who = (publish.tenant, publish.key)
@@ -269,7 +284,7 @@ def _related(lane: Told, seen: Seen) -> set[Name]:
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "I1a": (durable,),
     "I1b": (by_audit("I1b"),),
-    "I1e": (by_audit("I1e"),),
+    "I1e": (by_audit("I1e"), no_phantom),
     "I2a": (by_audit("I2a"),),
     "I2b": (sent_in_time,),
     "I2e": (one_at_a_time("I2e"),),

@@ -23,6 +23,9 @@ LATE_S: Final = (1.0, 9.5)
 AGAIN_LATE_S: Final = (1.0, 60.0)
 """How much later an answer comes once more."""
 
+ANSWERS: Final = "answers"
+"""What pollers wait for, in place of a stream's name."""
+
 PAGE_COUNT: Final = 500
 
 STATUS_FAILS_S: Final = 1.0
@@ -178,7 +181,7 @@ class SimulatedAuthority:
             "seq": len(self.rows) + 1, "idempotency_key": wire_key, "receiver": tenant, "outcome": outcome, "code": code,
             "text": text, "payload_base64": None, "at": "2025-11-24T15:00:00.000Z",
         })  # fmt: skip
-        self.clockwork.wake("answers")
+        self.clockwork.wake(ANSWERS)
 
 
 def _taken(transmission: Transmission) -> TakenMessage:

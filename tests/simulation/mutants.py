@@ -10,16 +10,20 @@ from typing import Any, Final
 
 import pytest
 
+from consumers import availability
 from consumers import intake as intake_room
 from consumers import responses as responses_room
 from eventlog.port import AppendAmbiguous, Appended
-from lane import acts, fold, gate, grants, identity, moves, order, outcomes
+from lane import acts, desk, fold, gate, grants, identity, moves, order, outcomes
+from lane.desk import DeskState
 from lane.grants import intend
 from lane.message import Message
 from lane.snapshot import load
 from lane.state import Document, Finding, LaneState
+from lane.view import LaneView
 from replay import flight, lease
 from replay.lease import Standing
+from schemas.effects import Append, CatchUp, Read, Turn, Worker
 from schemas.facts import (
     AnswerGiven,
     MessageReceived,
@@ -29,7 +33,7 @@ from schemas.facts import (
     SendIntended,
     Source,
 )
-from schemas.streams import Entry
+from schemas.streams import BULLETINS, DESK, Entry, Record, inbound, lane
 from tests.checker.history import NEVER_S
 from tests.simulation import process
 from tests.simulation.clockwork import Clockwork
@@ -73,14 +77,50 @@ def no_publish_dedup(patch: Patch) -> None:
 
 
 def source_chain_not_checked(patch: Patch) -> None:
-    """Facts take effect whatever they continue."""
+    """Facts take effect whatever they continue, and intake remembers by itself how far it came."""
+    _chain_off(patch)
 
-    def unchecked(state: LaneState, source: Source | None) -> Finding | None:
+    def entries(records: Sequence[Record], mode: str, previous: int, turn: Turn) -> tuple[Entry, ...]:
+        return tuple(intake_room._entries(records, mode=mode, previous=previous, turn=turn))
+
+    def forgetful(view: LaneView) -> Worker:
+        mode = view.state.mode
+        return _remembering(inbound(mode), lane(mode), view.state.marks, lambda *given: entries(given[0], mode, *given[1:]))
+
+    patch.setattr(process, "intake", forgetful)
+
+
+def notices_passed_over(patch: Patch) -> None:
+    """The desk's facts take effect whatever they continue, and who reads notices remembers by itself how far it came."""
+    _chain_off(patch)
+
+    def entries(records: Sequence[Record], previous: int, turn: Turn) -> tuple[Entry, ...]:
+        return tuple(availability._entries(records, previous=previous, at_ms=turn.at_ms))
+
+    patch.setattr(process, "read_bulletins", lambda view: _remembering(BULLETINS, DESK, view.state.marks, entries))
+
+
+def _chain_off(patch: Patch) -> None:
+    def move_mark(state: LaneState | DeskState, source: Source | None) -> tuple[Finding, ...]:
         if source is not None:
             state.marks[source.stream] = max(source.position, state.marks.get(source.stream, -1))
-        return None
+        return ()
 
-    patch.setattr(fold, "_off_chain", unchecked)
+    patch.setattr(fold, "_off_chain", lambda state, source: next(iter(move_mark(state, source)), None))
+    patch.setattr(desk, "_off_chain", move_mark)
+
+
+def _remembering(source: str, stream: str, marks: dict[str, int], entries: Callable[..., tuple[Entry, ...]]) -> Worker:
+    """A worker that reads a source and writes facts of it, and takes each append for done."""
+    turn = yield [CatchUp("caught up", stream)]
+    mark = marks.get(source, -1)
+    while not turn.stopping:
+        turn = yield [Read("read", source, mark + 1, intake_room.READ_COUNT, intake_room.READ_WAIT_S)]
+        records = turn.done[0].result
+        if isinstance(records, (list, tuple)) and records:
+            written = entries(records, mark, turn)
+            mark = records[-1].position
+            turn = yield [Append("append", stream, written)]
 
 
 def gate_off(patch: Patch) -> None:
@@ -330,7 +370,8 @@ def _of(plant: Callable[[Patch], None], breaks: str, seeds_max: int = SEEDS_MAX)
 
 MUTANTS: Final = (
     _of(no_publish_dedup, "I1b"),
-    _of(source_chain_not_checked, "I1e"),
+    _of(source_chain_not_checked, "I1a I1e"),
+    _of(notices_passed_over, "I1e"),
     _of(gate_off, "I2a"),
     _of(gate_from_a_cache, "I2a"),
     _of(windows_do_not_hold, "I2a"),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from schemas.messages import Attributes, parse_attributes
 
-FAULTS_S: Final = 100.0
+FAULTS_S: Final = 70.0
 """Virtual seconds of faults, at most."""
 
 WINDOW_MINUTES: Final = (0, 1)
@@ -64,10 +64,12 @@ class Odds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """One message and when its provider first publishes it. `withdrawn_s`: when a person takes it back, if anybody does."""
+    """One message and when its provider first publishes it. `again_s`: when the provider publishes it once more although it was
+    acknowledged; `withdrawn_s`: when a person takes it back, if anybody does."""
 
     at_s: float
     attributes: Attributes
+    again_s: float | None = None
     withdrawn_s: float | None = None
 
 
@@ -118,7 +120,7 @@ def draw(seed: int) -> Plan:
         processes=rng.choice((1, 2, 2, 3)),
         locks=rng.random() < 0.5,
         can_query=rng.random() < 0.8,
-        patience=rng.choice((4.0, 10.0, 10.0, 20.0)),
+        patience=rng.choice((4.0, 20.0, 20.0, 40.0)),
     )  # fmt: skip
 
 
@@ -168,8 +170,9 @@ def _publications(rng: random.Random, mode: str) -> list[Publication]:
     found = []
     for attributes in _messages(rng, mode):
         at_s = rng.uniform(0, FAULTS_S * 0.7)
+        again_s = at_s + rng.uniform(0, 30) if rng.random() < 0.1 else None
         withdrawn_s = at_s + rng.uniform(0, 30) if rng.random() < 0.05 else None
-        found.append(Publication(at_s=at_s, attributes=attributes, withdrawn_s=withdrawn_s))
+        found.append(Publication(at_s=at_s, attributes=attributes, again_s=again_s, withdrawn_s=withdrawn_s))
     return found
 
 

@@ -32,8 +32,8 @@ from schemas.effects import (
     Unlock,
     Worker,
 )
-from schemas.streams import DESK, RESPONSES, lane
-from tests.simulation.authority import SimulatedAuthority
+from schemas.streams import BULLETINS, DESK, RESPONSES, inbound, lane
+from tests.simulation.authority import ANSWERS, SimulatedAuthority
 from tests.simulation.clockwork import EPOCH_MS, Clockwork
 from tests.simulation.locks import Locks
 
@@ -52,7 +52,7 @@ COMES_BACK_S: Final = (0.1, 20.0)
 ZERO_EVERY: Final = 3
 """Each third start folds from zero, the others from a snapshot."""
 
-TICK_STRETCH_MAX: Final = 4.0
+TICK_STRETCH_MAX: Final = 5.0
 """A runner's ticks are not stretched beyond this: a holder gives a sign of life each second (R43)."""
 
 STOPPING_WAIT_S: Final = 0.05
@@ -168,6 +168,8 @@ class Process:
             self._say("stop")
             self.stopping_since_s = self.clockwork.now_s
             self.clockwork.at(STOP_WITHIN_S, self._check_stopped, self.generation)
+            for stream in (*self.views, inbound(self.mode), BULLETINS, ANSWERS):  # who waits idly looks up
+                self.clockwork.wake(stream)
 
     def _check_stopped(self, generation: int) -> None:
         if generation == self.generation:
@@ -243,9 +245,12 @@ class Process:
         return True
 
     def _until(self, running: Running, wait_s: float) -> float:
-        """When a wait is over: nobody waits long while the process is to end, and an idle one may wait longer than it asked."""
-        patience_s = wait_s * running.stretch if self.stopping_since_s is None else min(wait_s, STOPPING_WAIT_S)
-        return self.clockwork.now_s + patience_s
+        """When a wait is over: an idle worker may wait longer than it asked."""
+        return self.clockwork.now_s + wait_s * running.stretch
+
+    def _is_over(self, deadline_s: float) -> bool:
+        """Whether a wait is over: by its deadline, or because the process is to end."""
+        return self.clockwork.now_s >= deadline_s or self.stopping_since_s is not None
 
     def _append(self, running: Running, submission: Append) -> None:
         self.clockwork.at(self._soon(), self._write, running, submission, self.generation)
@@ -265,7 +270,7 @@ class Process:
 
     def _look(self, running: Running, submission: Read, deadline_s: float) -> None:
         records = self.clockwork.log.read(submission.stream, submission.start, submission.limit, 0)
-        if records or self.clockwork.now_s >= deadline_s:
+        if records or self._is_over(deadline_s):
             self._finish(running, submission.tag, records)
         else:
             self._wait(submission.stream, lambda: self._look(running, submission, deadline_s), deadline_s=deadline_s)
@@ -289,7 +294,7 @@ class Process:
         self._later(self._soon(), self._come_beyond, running, submission, self._until(running, submission.wait_s))
 
     def _come_beyond(self, running: Running, submission: Follow, deadline_s: float) -> None:
-        if self._pump(submission.stream) > submission.beyond or self.clockwork.now_s >= deadline_s:
+        if self._pump(submission.stream) > submission.beyond or self._is_over(deadline_s):
             self._finish(running, submission.tag)
         else:
             look = lambda: self._come_beyond(running, submission, deadline_s)  # noqa: E731
@@ -333,10 +338,11 @@ class Process:
         page = self.authority.page(submission.after)
         if page is None:
             self._finish(running, submission.tag, error=GatewayUnavailable("the answer was lost"))
-        elif page.count or self.clockwork.now_s >= deadline_s:
+        elif page.count or self._is_over(deadline_s):
             self._finish(running, submission.tag, page)
         else:
-            self._wait("answers", lambda: self._ask(running, submission, deadline_s), deadline_s=deadline_s)
+            self._wait(ANSWERS, lambda: self._ask(running, submission, deadline_s), deadline_s=deadline_s)
 
     def _sleep(self, running: Running, submission: Sleep) -> None:
-        self._later(self._until(running, submission.wait_s) - self.clockwork.now_s, self._finish, running, submission.tag)
+        wait_s = submission.wait_s if self.stopping_since_s is None else min(submission.wait_s, STOPPING_WAIT_S)
+        self._later(wait_s, self._finish, running, submission.tag)

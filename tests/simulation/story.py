@@ -76,6 +76,8 @@ class Story:
         self._policy()
         for publication in plan.publications:
             self.clockwork.at(publication.at_s, self._publish, publication.attributes)
+            if publication.again_s is not None:
+                self.clockwork.at(publication.again_s, self._publish, publication.attributes)
             if publication.withdrawn_s is not None:
                 self.clockwork.at(publication.withdrawn_s, self._withdraw, publication)
         for outage in plan.outages:

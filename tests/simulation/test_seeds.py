@@ -1,4 +1,4 @@
-"""Seeded stories of the product's own workers in virtual time: green as built, the same each time, and small when they are red."""
+"""Seeded stories of the product's own workers in virtual time: green as built, the same each time, small when they are red."""
 
 import os
 import subprocess

@@ -11,11 +11,13 @@ from typing import Final, TypeAlias
 
 from audit.verify import Report, verify
 from eventlog.port import EventLog
+from gateway.authority_documents import own_key_of
 from gateway.authority_order import order_violations
 from schemas.codec import Codec
+from schemas.streams import BULLETINS
 from tests.checker.history import Answered, History
 from tests.checker.links import broken_links
-from tests.checker.seen import DELTA_MS, Name, Seen, Told, split_wire_key, told
+from tests.checker.seen import DELTA_MS, Name, Seen, Told, name_of, notices_passed, split_wire_key, told
 
 WITNESS_COUNT_MAX: Final = 6
 """Most lines of a witness: who reads it wants the few entries that contradict each other."""
@@ -50,6 +52,8 @@ class Case:
     lanes: dict[str, Told]
     history: History
     at_rest: bool
+    notices: int
+    notices_passed: int
 
     def message(self, wire_key: str) -> Seen | None:
         """The message that a wire key names."""
@@ -72,7 +76,7 @@ def check(
 
     Raises what reading the log raises.
     """
-    case = Case(verify(log, codec), told(log, codec), history, at_rest)
+    case = Case(verify(log, codec), told(log, codec), history, at_rest, log.end(BULLETINS), notices_passed(log, codec))
     return [broken for name, rules in RULES.items() if name not in without for rule in rules for broken in rule(case)]
 
 
@@ -109,6 +113,12 @@ def no_phantom(case: Case) -> Iterator[Broken]:
                 f"{each.tenant}/{each.key} is said to be {each.state}, and no effective fact of lane.{each.mode} received it"
             )
             yield Broken("I1e", sentence, (str(each),))
+
+
+def all_read(case: Case) -> Iterator[Broken]:
+    """I1e: at rest no notice lies there of which no effective fact speaks; of messages I1a says the same."""
+    if case.at_rest and case.notices_passed < case.notices - 1:
+        yield Broken("I1e", f"notices up to {case.notices - 1} lie in [bulletins] and the desk stands at {case.notices_passed}")
 
 
 def sent_in_time(case: Case) -> Iterator[Broken]:
@@ -150,7 +160,9 @@ def in_order(case: Case) -> Iterator[Broken]:
     for violation in order_violations(case.history.taken):  # type: ignore[arg-type]  # they are the rows of the same history
         first, second = (rows[violation[name]]["idempotency_key"] for name in ("before", "after"))
         went, due = case.message(first), case.message(second)
-        if went is None or due is None or not _came_late(case.lanes[went.mode], went, due):
+        if went is None or due is None:
+            continue  # another party's: nobody here could have waited for it, or made it wait
+        if not _came_late(case.lanes[went.mode], went, due):
             told_by = tuple(f"{rows[violation[name]]}" for name in ("before", "after"))
             yield Broken("I3", f"{first} was captured before {second} ({violation['edge']})", told_by)
 
@@ -235,12 +247,9 @@ def all_ended(case: Case) -> Iterator[Broken]:
     if not case.at_rest or not case.history.answered:
         return
     answered = {(each.mode, each.tenant, each.key): each for each in case.history.answered if case.received(each) is not None}
-    for publish in case.history.publishes:
-        lane = case.lanes.get(publish.mode)
-        who = (publish.tenant, publish.key)
-        if publish.told == "acknowledged" and (publish.mode, *who) not in answered and (lane is None or who not in lane.refused):
-            yield Broken("I7", f"{publish.tenant}/{publish.key} was acknowledged and nobody can say where it stands")
     for mode, lane in case.lanes.items():
+        for tenant, key in lane.messages.keys() - {each[1:] for each in answered if each[0] == mode}:
+            yield Broken("I7", f"{tenant}/{key} is in the lane and nobody can say where it stands")
         stuck = {
             lane.messages[each.tenant, each.key].doc for each in answered.values() if each.mode == mode and _waits(case, each)
         }
@@ -264,9 +273,9 @@ def _on_file(case: Case, mode: str) -> set[Name]:
     """The documents of a mode that CBSA has on file, by its own history."""
     found: set[Name] = set()
     for row in sorted(case.history.taken, key=lambda row: row["seq"] if row["judged"] is None else row["judged"]):
-        seen = case.message(row["idempotency_key"]) if row["mode"] == mode and row["outcome"] == "captured" else None
-        if seen is not None:
-            (found.discard if row["function"] == "cancel" else found.add)(seen.doc)
+        if row["mode"] == mode and row["outcome"] == "captured":
+            doc = name_of(row["kind"], own_key_of(row["kind"], row["keys"], row["idempotency_key"]))
+            (found.discard if row["function"] == "cancel" else found.add)(doc)
     return found
 
 
@@ -284,7 +293,7 @@ def _related(lane: Told, seen: Seen) -> set[Name]:
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "I1a": (durable,),
     "I1b": (by_audit("I1b"),),
-    "I1e": (by_audit("I1e"), no_phantom),
+    "I1e": (by_audit("I1e"), no_phantom, all_read),
     "I2a": (by_audit("I2a"),),
     "I2b": (sent_in_time,),
     "I2e": (one_at_a_time("I2e"),),

@@ -11,12 +11,14 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from audit.verify_ledger import KINDS
-from audit.verify_sources import Marks
+from audit.verify_sources import NEVER, Marks
 from eventlog.port import READ_COUNT_MAX, EventLog
 from schemas.codec import Codec
 from schemas.facts import (
     LANE_FACTS,
     AnswersReceived,
+    BulletinRead,
+    BulletinUnread,
     CaptureRevoked,
     LaneFact,
     MessageReceived,
@@ -27,7 +29,7 @@ from schemas.facts import (
     SendsConcluded,
     StatusAnswered,
 )
-from schemas.streams import MODES, Record, inbound, lane
+from schemas.streams import BULLETINS, DESK, MODES, Record, inbound, lane
 
 DELTA_MS: Final = 2_000
 """*delta* unless a policy says otherwise (R60)."""
@@ -85,6 +87,16 @@ def told(log: EventLog, codec: Codec) -> dict[str, Told]:
     return {mode: _told_of(log, codec, mode) for mode in MODES if log.end(inbound(mode)) or log.end(lane(mode))}
 
 
+def notices_passed(log: EventLog, codec: Codec) -> int:
+    """Up to which position of [bulletins] effective facts of the desk speak of them."""
+    marks = Marks()
+    for record in records(log, DESK):
+        fact = codec.decode(record.value)
+        if isinstance(fact, (BulletinRead, BulletinUnread)):
+            marks.continues(fact.source)
+    return marks.at.get(BULLETINS, NEVER)
+
+
 def records(log: EventLog, stream: str) -> Iterator[Record]:
     """A stream from its beginning to the end that it has now."""
     at, end = 0, log.end(stream)
@@ -133,8 +145,8 @@ def _receive(found: Told, record: Record, fact: MessageReceived | MessageRefused
         return
     seen = Seen(
         found.mode, fact.tenant, fact.key, record.position, _digest(raw) if raw is not None else "", fact.channel,
-        _name(fact.kind, fact.document),
-        frozenset(_name(KINDS.get(role, "cargo"), key) for role, keys in fact.keys.items() if role != "id" for key in keys),
+        name_of(fact.kind, fact.document),
+        frozenset(name_of(KINDS.get(role, "cargo"), key) for role, keys in fact.keys.items() if role != "id" for key in keys),
     )  # fmt: skip
     found.messages[who] = found.by_position[record.position] = seen
 
@@ -173,7 +185,8 @@ def _delta_of(fact: PolicyAdopted) -> int:
     return int(json.loads(fact.policy).get("delta_ms", DELTA_MS))
 
 
-def _name(kind: str, key: str) -> Name:
+def name_of(kind: str, key: str) -> Name:
+    """The document of a kind and own key: cargo and house bills share one namespace (R12)."""
     return ("shipment" if kind in ("cargo", "house_bill") else kind, key)
 
 

@@ -10,6 +10,7 @@ from gateway.answers import cut_page
 from gateway.authority_documents import TakenMessage, own_key_of
 from gateway.authority_history import History, HistoryEntry
 from gateway.authority_register import Register
+from schemas.messages import Attributes
 from schemas.wire import Page, StatusReply, Transmission, TransportReply, TransportResult
 from tests.checker.history import NEVER_S, Attempt
 from tests.simulation.clockwork import EPOCH_MS, Clockwork
@@ -126,6 +127,17 @@ class SimulatedAuthority:
 
         clockwork.at(clockwork.rng.uniform(*NETWORK_S), answer)
         return None
+
+    def file_elsewhere(self, attributes: Attributes) -> None:
+        """Another party files the document by another way: CBSA has it, and whoever files it here later hears *duplicate*."""
+        self.clockwork.saw("filed elsewhere")
+        keys = {role: tuple(listed) for role, listed in attributes.keys.items()}
+        wire_key = f"{attributes.mode}/elsewhere/{attributes.key}"
+        message = TakenMessage(
+            wire_key=wire_key, tenant="elsewhere", mode=attributes.mode, kind=attributes.kind, channel="edi",
+            function=attributes.function, keys=keys, sha256="", own=own_key_of(attributes.kind, keys, wire_key),
+        )  # fmt: skip
+        self.history.judged(self.history.take(message, ""), self.register.judge(message))
 
     def page(self, after: int) -> Page | None:
         """A poll; None when it got lost."""

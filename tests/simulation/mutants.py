@@ -350,11 +350,6 @@ def capture_wakes_nobody(patch: Patch) -> None:
     patch.setattr(outcomes, "touch", lambda *_given: None)
 
 
-def ring_not_looked_at(patch: Patch) -> None:
-    """Messages that seem to wait for each other in a ring, and do not, are not looked at again (found by seed 1306)."""
-    patch.setattr(moves, "_out_of_date", lambda *_given: [])
-
-
 def withdrawn_goes_anyway(patch: Patch) -> None:
     """A message that a person took back goes all the same."""
 
@@ -396,7 +391,6 @@ MUTANTS: Final = (
     _of(acknowledged_too_early, "I1a"),
     _of(snapshot_off_by_one, "I5"),
     _of(capture_wakes_nobody, "I7"),
-    _of(ring_not_looked_at, "I7"),
     _of(withdrawn_goes_anyway, "I4c"),
 )
 """All of them. `RELIABILITY.md` section 3.2 tells which of them a prototype had, and within how many seeds it found each."""

@@ -46,7 +46,7 @@ class Odds:
         """Pick each from a few values."""
         return cls(
             crash=rng.choice((0, 0, 0.002, 0.01)),
-            pause=rng.choice((0, 0, 0.002, 0.01)),
+            pause=rng.choice((0, 0, 0.002, 0.01, 0.03)),
             stop=rng.choice((0, 0, 0.003)),
             jump=rng.choice((0, 0, 0.004)),
             append=rng.choice((0, 0, 0.02, 0.08)),
@@ -64,11 +64,15 @@ class Odds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """One message and when its provider first publishes it. `again_s`: when the provider publishes it once more although it was
-    acknowledged; `withdrawn_s`: when a person takes it back, if anybody does."""
+    """One message and when its provider first publishes it.
+
+    `elsewhere_s`: when another party files its document at CBSA; `again_s`: when the provider publishes it once more although it
+    was acknowledged; `withdrawn_s`: when a person takes it back. None where nobody does.
+    """
 
     at_s: float
     attributes: Attributes
+    elsewhere_s: float | None = None
     again_s: float | None = None
     withdrawn_s: float | None = None
 
@@ -151,7 +155,7 @@ def smaller(plan: Plan) -> list[str]:
     """Every cut that makes the plan smaller now, the largest first."""
     found = [f"p{count}" for count in range(1, plan.processes)]
     found += [name for name, none in _FAULTS.items() if getattr(plan.odds, name) != none]
-    found += [f"t{int(plan.faults_s * part)}" for part in (0.25, 0.5, 0.75)]
+    found += [f"t{int(plan.faults_s * part)}" for part in (0.25, 0.5, 0.75) if plan.faults_s * part >= 1]
     found += ["locks"] if plan.locks else []
     found += [f"o{each.number}" for each in plan.outages]
     names = [each.attributes.key for each in draw(plan.seed).publications]
@@ -172,7 +176,11 @@ def _publications(rng: random.Random, mode: str) -> list[Publication]:
         at_s = rng.uniform(0, FAULTS_S * 0.7)
         again_s = at_s + rng.uniform(0, 30) if rng.random() < 0.1 else None
         withdrawn_s = at_s + rng.uniform(0, 30) if rng.random() < 0.05 else None
-        found.append(Publication(at_s=at_s, attributes=attributes, again_s=again_s, withdrawn_s=withdrawn_s))
+        is_cargo = (attributes.kind, attributes.function) == ("cargo", "original")
+        elsewhere_s = rng.uniform(0, FAULTS_S) if is_cargo and rng.random() < 0.1 else None
+        found.append(
+            Publication(at_s=at_s, attributes=attributes, elsewhere_s=elsewhere_s, again_s=again_s, withdrawn_s=withdrawn_s)
+        )
     return found
 
 

@@ -32,11 +32,11 @@ CHUNK: Final = 250
 SOMETIMES: Final = (
     "crash of runner", "crash of intake", "crash of bulletins", "crash of notices", "crash of poll", "crash of answers", "pause",
     "stop", "clock jump", "start from a snapshot", "log unavailable", "append NOT_DONE", "append ANSWER_LOST",
-    "append NEVER_APPLIED", "append APPLIED_LATE", "publish again", "withdraw", "declared", "resolved", "inbound down",
-    "inbound refuse", "request lost", "request late", "reply lost", "status known", "status unknown", "status query lost",
-    "key came twice", "answer twice", "answer once more, late", "answer for an unknown key", "captured", "rejected", "duplicate",
-    "taken over from a dead holder", "taken over from a silent holder", "grant expired", "link suspect", "window ended",
-    "canary alone",
+    "append NEVER_APPLIED", "append APPLIED_LATE", "publish again", "withdraw", "filed elsewhere", "declared", "resolved",
+    "inbound down", "inbound refuse", "request lost", "request late", "reply lost", "status known", "status unknown",
+    "status query lost", "key came twice", "answer twice", "answer once more, late", "answer for an unknown key", "captured",
+    "rejected", "duplicate", "taken over from a dead holder", "taken over from a silent holder", "grant expired", "link suspect",
+    "window ended", "canary alone",
 )  # fmt: skip
 """What a run of many seeds must have seen."""
 

@@ -72,10 +72,13 @@ class Story:
         self.trace: list[str] = []
         self.history = History()
         self.clockwork = Clockwork(plan.seed, plan.odds, self._tell if trace else None)
+        self.zero = LaneView(plan.mode, CODEC.decode, self._hear)
         self.authority = SimulatedAuthority(self.clockwork, can_query=plan.can_query)
         self._policy()
         for publication in plan.publications:
             self.clockwork.at(publication.at_s, self._publish, publication.attributes)
+            if publication.elsewhere_s is not None:
+                self.clockwork.at(publication.elsewhere_s, self.authority.file_elsewhere, publication.attributes)
             if publication.again_s is not None:
                 self.clockwork.at(publication.again_s, self._publish, publication.attributes)
             if publication.withdrawn_s is not None:
@@ -130,6 +133,8 @@ class Story:
     def _has_settled(self) -> bool:
         state = self.processes[0].lane.state
         keys = {(each.tenant, each.key) for each in self.history.publishes if each.told == "acknowledged"}
+        if self.processes[0].desk.state.marks.get(BULLETINS, -1) < self.clockwork.log.end(BULLETINS) - 1:
+            return False
         known = len(keys) == len(self.plan.publications) == len(state.messages) + state.refused
         return known and all(_has_ended(message) for message in state.messages.values())
 
@@ -137,9 +142,8 @@ class Story:
         self.history.taken = [entry.as_row() for entry in self.authority.history.after(0, 10**9)]
         self.history.attempts = self.authority.attempts()
         stream = lane(self.plan.mode)
-        zero = LaneView(self.plan.mode, CODEC.decode, self._hear)
-        zero.absorb(self.clockwork.log.read(stream, 0, 10_000, 0))
-        for name, view in [("a fold from zero", zero), *((each.holder, each.lane) for each in self.processes)]:
+        self.zero.absorb(self.clockwork.log.read(stream, 0, 10_000, 0))
+        for name, view in [("a fold from zero", self.zero), *((each.holder, each.lane) for each in self.processes)]:
             digest = hashlib.sha256(dump(view.state)).hexdigest()
             self.history.standings.append(Standing(process=name, stream=stream, position=view.next_position, digest=digest))
         state = self.processes[0].lane.state
@@ -159,7 +163,7 @@ class Story:
             case WindowEnded():
                 self.clockwork.saw("window ended")
             case SendIntended():
-                if any(finding.rule == "R32" for finding in findings):
+                if any(channel.canary is not None for channel in self.zero.state.channels.values()):
                     self.clockwork.saw("canary alone")
             case _:
                 pass

@@ -380,7 +380,7 @@ MUTANTS: Final = (
     _of(new_key_per_attempt, "I4a"),
     _of(incarnation_not_checked, "I4b I4c"),
     _of(old_holder_not_waited_out, "I4b"),
-    _of(lane_taken_eagerly, "I7"),
+    _of(lane_taken_eagerly, "I4b I4c I7"),
     _of(started_late, "I2b"),
     _of(blind_resend, "I4c"),
     _of(timeout_taken_as_captured, "I4e"),

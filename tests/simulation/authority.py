@@ -144,7 +144,9 @@ class SimulatedAuthority:
         if self.clockwork.happens(self.clockwork.odds.lost_reply):
             return None
         rows = self.rows[after : after + PAGE_COUNT]
-        body = json.dumps({"next": rows[-1]["seq"] if rows else after, "responses": rows}).encode()
+        if not rows:
+            return Page(raw=b"", previous_seq=after, last_seq=after, count=0)
+        body = json.dumps({"next": rows[-1]["seq"], "responses": rows}).encode()
         return cut_page(body, after)
 
     def _note_deaths(self) -> None:

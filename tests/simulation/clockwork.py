@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from eventlog.memory import Fault, MemoryLog
-from schemas.streams import Entry
+from schemas.streams import ALL_STREAMS, Entry
 from tests.simulation.plan import Odds
 
 EPOCH_MS: Final = 1_764_000_000_000
@@ -30,6 +30,7 @@ class Clockwork:
         self.calm = False
         self.odds = odds or Odds()
         self.log = MemoryLog(lambda: EPOCH_MS + round(self.now_s * 1000), fault=self._fault)
+        self.ends = dict.fromkeys(ALL_STREAMS, 0)
         self.sometimes: dict[str, int] = {}
         self.broken: list[str] = []
         self.tell = tell
@@ -59,10 +60,15 @@ class Clockwork:
         try:
             return self.log.append(stream, entries)
         finally:
-            self.wake(stream)
+            self.grown(stream)
+
+    def grown(self, stream: str) -> None:
+        """Note a stream's end, so that who looks for more need not ask the log, and wake whoever waits for it."""
+        self.ends[stream] = self.log.end(stream)
+        self.wake(stream)
 
     def wake(self, stream: str) -> None:
-        """Something may be new in a stream."""
+        """Let whoever waits for a stream look again."""
         waiting = self._waiters.pop(stream, None)
         if waiting:
             for wait in waiting:
@@ -90,8 +96,8 @@ class Clockwork:
     def release_late(self) -> None:
         """Apply what was to be applied late, and let everybody look."""
         self.log.release_late()
-        for stream in list(self._waiters):
-            self.wake(stream)
+        for stream in ALL_STREAMS:
+            self.grown(stream)
 
     def _fault(self, stream: str, _batch: Sequence[Entry]) -> Fault | None:
         if not self.happens(self.odds.append):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from consumers.availability import copy_to_lane, read_bulletins
 from consumers.intake import intake
 from consumers.responses import ResponsesView, answers_to_lane, doubts_to_desk, dump_responses, load_responses, poll_answers
-from eventlog.port import LogError, LogUnavailable
+from eventlog.port import READ_COUNT_MAX, LogError, LogUnavailable
 from gateway.port import GatewayUnavailable
 from lane.desk_snapshot import dump_desk, load_desk
 from lane.snapshot import dump, load
@@ -52,7 +52,7 @@ COMES_BACK_S: Final = (0.1, 20.0)
 ZERO_EVERY: Final = 3
 """Each third start folds from zero, the others from a snapshot."""
 
-TICK_STRETCH_MAX: Final = 5.0
+TICK_STRETCH_MAX: Final = 8.0
 """A runner's ticks are not stretched beyond this: a holder gives a sign of life each second (R43)."""
 
 STOPPING_WAIT_S: Final = 0.05
@@ -269,7 +269,8 @@ class Process:
             self._later(self._soon(), self._look, running, submission, self._until(running, submission.wait_s))
 
     def _look(self, running: Running, submission: Read, deadline_s: float) -> None:
-        records = self.clockwork.log.read(submission.stream, submission.start, submission.limit, 0)
+        there = self.clockwork.ends[submission.stream] > submission.start
+        records = self.clockwork.log.read(submission.stream, submission.start, submission.limit, 0) if there else ()
         if records or self._is_over(deadline_s):
             self._finish(running, submission.tag, records)
         else:
@@ -287,7 +288,8 @@ class Process:
 
     def _pump(self, stream: str) -> int:
         view = self.views[stream]
-        view.absorb(self.clockwork.log.read(stream, view.next_position, 10_000, 0))
+        if self.clockwork.ends[stream] > view.next_position:
+            view.absorb(self.clockwork.log.read(stream, view.next_position, READ_COUNT_MAX, 0))
         return int(view.next_position)
 
     def _follow(self, running: Running, submission: Follow) -> None:

@@ -124,10 +124,10 @@ class Story:
 
     def _policy(self) -> None:
         calm, self.clockwork.calm = self.clockwork.calm, True
-        self.clockwork.log.append(SCHEMAS, SCHEMA_ENTRIES)
+        self.clockwork.append(SCHEMAS, SCHEMA_ENTRIES)
         policy = Policy(**self.plan.policy)
         fact = PolicyAdopted(at_ms=EPOCH_MS, policy=policy.as_json(), person="sim", reason="short waits")
-        self.clockwork.log.append(DESK, [Entry(encode(fact))])
+        self.clockwork.append(DESK, [Entry(encode(fact))])
         self.clockwork.calm = calm
 
     def _has_settled(self) -> bool:

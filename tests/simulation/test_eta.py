@@ -131,10 +131,10 @@ class Town:
         self.clockwork.calm = True
         authority = SimulatedAuthority(self.clockwork)
         authority.slow_answers_s = shape.answers_s
-        self.clockwork.log.append(SCHEMAS, schema_entries())
+        self.clockwork.append(SCHEMAS, schema_entries())
         policy = Policy(**shape.policy)  # type: ignore[arg-type]  # by the shape's own words
         fact = PolicyAdopted(at_ms=EPOCH_MS, policy=policy.as_json(), person="sim", reason="a shape")
-        self.clockwork.log.append(DESK, [Entry(encode(fact))])
+        self.clockwork.append(DESK, [Entry(encode(fact))])
         self._notice("", "The CBSA is currently unable to receive inbound EDI messages.")
         self.process = Process(self.clockwork, authority, name="p", mode="highway", locks=None)
         self.clockwork.run(5.0)

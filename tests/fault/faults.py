@@ -25,8 +25,8 @@ END: Final = "<!-- end of the figures -->"
 SUITE_S_MAX: Final = 4 * 3_600
 """Longest time of one suite: the night's simulation takes two hours."""
 
-FULL_SEEDS: Final = 1_000_000
-SAMPLE_SEEDS: Final = 20_000
+SEEDS: Final = {"full": 1_000_000, "sample": 20_000}
+"""Seeds of the simulation: a night, or some minutes."""
 
 SUITES: Final[dict[str, Callable[[str], list[str]]]] = {
     "simulation": lambda size: [

@@ -365,7 +365,7 @@ def _of(plant: Callable[[Patch], None], breaks: str, seeds_max: int = SEEDS_MAX)
 
 MUTANTS: Final = (
     _of(no_publish_dedup, "I1b"),
-    _of(source_chain_not_checked, "I1a I1e"),
+    _of(source_chain_not_checked, "I1a I1e I4c"),
     _of(notices_passed_over, "I1e"),
     _of(gate_off, "I2a"),
     _of(gate_from_a_cache, "I2a"),

@@ -32,7 +32,7 @@ SUITES: Final[dict[str, Callable[[str], list[str]]]] = {
     "simulation": lambda size: [
         "tests.simulation.play",
         "--seeds",
-        str(FULL_SEEDS if size == "full" else SAMPLE_SEEDS),
+        str(SEEDS[size]),
         "--size",
         size,
     ],

@@ -1,5 +1,6 @@
 """Whatever was published in whatever order: with everything received, the fold lets all of it go, and nothing before its turn."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Publishing:
     given: tuple[str, ...]
     more: dict[str, Any]
     kind: str
-    keys: dict[str, tuple[str, ...]]
+    keys: Mapping[str, tuple[str, ...]]
 
 
 @st.composite

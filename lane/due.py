@@ -42,15 +42,16 @@ def questions(state: LaneState, *, at_ms: int, not_now: Collection[int] = ()) ->
 
     None of a channel that a notice holds: nothing may be asked there. `not_now`: positions that the asker leaves out, for it has
     asked them and waits. Both are left out before the count, or the first ones would keep all others from being asked about.
+    A canary that waits long is due as one, and as a message without an answer: it is named once.
     """
     shut = _shut(state, at_ms)
-    due: list[Message] = []
+    due: dict[int, Message] = {}
     for each in _questions(state, at_ms):
         if len(due) == QUESTIONS_COUNT_MAX:
             break
         if each.channel not in shut and each.position not in not_now:
-            due.append(each)
-    return due
+            due[each.position] = each
+    return list(due.values())
 
 
 def _shut(state: LaneState, at_ms: int) -> set[str]:

@@ -205,10 +205,11 @@ def refresh(state: LaneState, message: Message) -> None:
 def _out_of_date(state: LaneState, ring: list[Message]) -> list[Message]:
     """Of messages that seem to wait for each other in a ring and do not: those that wait for something else by now.
 
-    Nothing else would look at them again. An opening takes a grace back (R22), and whoever had passed on to the next thing to wait
-    for has to wait for what is missing once more; where that next thing waits for it in turn, both would wait for ever.
+    Nothing else would look at them again. An opening takes a grace back (R22), and whoever had passed on to the next thing to
+    wait for has to wait for what is missing once more; where that next thing waits for it in turn, both would wait for ever.
     """
-    return [each for each in ring[1:-1] if _topic(_remembered(state, each)) is not _topic(blocker(state, each, at_ms=state.at_ms))]
+    at_ms = state.at_ms
+    return [each for each in ring[1:-1] if _topic(_remembered(state, each)) is not _topic(blocker(state, each, at_ms=at_ms))]
 
 
 def _topic(found: Blocker | None) -> Message | Document | None:

@@ -75,8 +75,12 @@ def played(first: int, count: int) -> Tally:
     """Play seeds one after another."""
     tally = Tally()
     for seed in range(first, first + count):
-        outcome = play(seed)
         tally.seeds += 1
+        try:
+            outcome = play(seed)
+        except Exception:  # noqa: BLE001 - a worker that stops its process is red, and its traceback is shown when it is played again
+            tally.red.append(seed)
+            continue
         tally.sometimes.update(outcome.sometimes)
         tally.digests ^= int(outcome.digest, 16)
         if outcome.broken:
@@ -119,6 +123,7 @@ def main() -> None:
         broken = [f"seed {seed}" for seed in tally.red] + [f"never: {what}" for what in tally.never()]
         options.json.write_text(json.dumps(_report(options, figures, broken, took_s)) + "\n", encoding="utf-8")
     for seed in tally.red[:1]:
+        _say(f"seed {seed} is red; again: python -m tests.simulation.play --seed {seed} --trace")
         print(_red(play(seed)))
     sys.exit(1 if tally.red or tally.never() else 0)
 

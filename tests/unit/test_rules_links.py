@@ -86,6 +86,13 @@ def test_r32_a_silent_canary_is_asked_about_and_the_next_goes_after_a_minute() -
     assert "granted" == story.is_("A2")
 
 
+def test_r32_a_canary_that_is_silent_for_a_quarter_of_an_hour_is_asked_about_once() -> None:
+    """R32, R54: it is due twice over; the runner, which asks one question of a message at a time, stopped (seed 609)."""
+    story = _canary("override")
+    story.sent("A1").wait(900)
+    assert [story["A1"]] == questions(story.state, at_ms=story.at_ms)
+
+
 def test_r32_an_unknown_canary_lets_the_next_go_after_a_minute() -> None:
     """R32, I7: a canary whose fate nobody can tell doesn't shut the channel for good."""
     story = _canary("override")

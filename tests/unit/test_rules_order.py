@@ -306,25 +306,6 @@ def test_r24_a_cycle_through_a_documents_queue_is_found() -> None:
     story.done("P", "H")
 
 
-def test_r24_an_opening_that_takes_a_grace_back_leaves_nobody_waiting_for_a_ring_that_is_none() -> None:
-    """R22, R24: the cancel had waited long enough and waited for the trip; after the opening it has to wait anew, and is looked at
-    when the trip comes to wait for what stands behind it. Both waited for ever: seed 1306 of the simulation found it."""
-    story = Story()
-    story.trip("T", "A1", "A2")
-    story.cargo("A2", key="cancel", function="cancel")
-    story.cargo("A2")
-    story.wait(600).grace_elapsed("cancel")
-    assert ("R22", "R21") == (story.waits("T"), story.waits("cancel"))
-    story.declare()
-    story.resolve()
-    story.cargo("A1")
-    story.done("A1")
-    assert ("E1", "R22") == (story.waits("T"), story.waits("cancel"))
-    story.wait(600).grace_elapsed("cancel")
-    assert ("parked", "R24") == (story.is_("cancel"), story["cancel"].code)
-    story.done("A2", "T")
-
-
 def test_r24_a_cycle_of_house_bills_is_parked_and_printed() -> None:
     """R24: the message that closes the cycle is parked at its receipt; the others go on."""
     story = Story()

@@ -123,6 +123,7 @@ class LaneCheck:
         match fact:
             case LaneTaken():
                 self._take_lease(position, fact)
+                holds = False  # a taking that comes too late names the epoch in force, and is no sign of its holder's life
             case LaneReleased():
                 self.lease.released = self.lease.released or holds
             case SendIntended():

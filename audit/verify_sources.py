@@ -65,6 +65,10 @@ def dense(log: EventLog, name: str, *, end: int, report: Report, progress: Progr
         yield record
     if expected < end:
         report.fault("V2", name, expected, f"the log says that it ends at {end} and gives no record from here on")
+    beyond = log.read(name, end, 1, 0.0)
+    if beyond and (beyond[0].position != end or log.end(name) <= end):  # it may have grown by now, and then it says so
+        sentence = f"the log says that it ends at {end} and gives a record at {beyond[0].position}: one of the two is wrong"
+        report.fault("V2", name, end, sentence)
 
 
 class Raw:

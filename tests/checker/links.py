@@ -55,6 +55,7 @@ class Links:
         self._channels = channels
         self._sent = sent
         self._marks = Marks()
+        self._latest = dict.fromkeys(channels, NEVER)
 
     def take(self, position: int, fact: LaneFact) -> Iterator[tuple[str, int, str]]:
         """Go on by one fact; the rule, the position and the sentence of what is broken by it."""
@@ -104,6 +105,7 @@ class Links:
         went: dict[str, list[int]] = {}
         for number in fact.messages:
             if (position, number) in self._sent:
+                self._latest[number] = position
                 went.setdefault(self._channels[number], []).append(number)
         for name, numbers in went.items():
             link = self.links[name]
@@ -129,8 +131,11 @@ class Links:
 
     def _conclude(self, position: int, fact: SendsConcluded) -> None:
         for outcome in fact.outcomes:
-            if self._sent.get((outcome.grant, outcome.message)) != outcome.result:
-                continue
+            if (
+                self._sent.get((outcome.grant, outcome.message)) != outcome.result
+                or outcome.grant < self._latest[outcome.message]
+            ):
+                continue  # told before, or of a grant that the message has left behind: void (R41)
             link = self.links[self._channels[outcome.message]]
             link.out.pop(outcome.message, None)
             if outcome.result in ("transmitted", "refused"):

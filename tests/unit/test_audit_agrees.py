@@ -18,6 +18,7 @@ from schemas.facts import (
     ComponentOverridden,
     Fact,
     LaneReleased,
+    LaneTaken,
     MessageFiled,
     MessageSettled,
     MessageWithdrawn,
@@ -250,3 +251,19 @@ def test_on_an_orderly_day_the_auditor_counts_what_the_fold_counts(seed: int) ->
     assert [] == [str(finding) for finding in report.findings]
     mine, theirs = day.world.view.state.counts, report.lanes[day.mode]
     assert [mine[name] for name in ("captured", "filed", "withdrawn")] == [theirs[n] for n in ("captured", "filed", "withdrawn")]
+
+
+def test_a_taking_that_comes_too_late_is_no_sign_of_the_holders_life() -> None:
+    """R43, V4: it names the epoch in force and is void; who takes the lane for silent then holds it, for both (seed 557)."""
+    world = World()
+    world.take()
+    message = world.publish("a")
+    world.pass_time(10)
+    seen = world.view.next_position
+    for epoch in (1, 2):
+        world.write(LaneTaken(at_ms=world.now_ms, epoch=epoch, holder=f"standby-{epoch}", basis="silent", seen=seen))
+    world.epoch = 2
+    world.pass_time(20)
+    world.send(message)
+    assert "transmitted" == world.message(message).state
+    assert verify(world.log, world.codec).ok

@@ -113,9 +113,12 @@ class Ledger:
         """CBSA's verdict on the submission that is current (R52, R53, R55)."""
         if given.outcome == "notice" or given.submission < letter.submission or letter.intended == NEVER:
             return
+        if given.submission > letter.submission + letter.ahead:  # it was never sent: kept, and nobody's verdict
+            return
         if letter.concluded == NEVER == letter.unasked:
             letter.unasked = position
         if given.submission > letter.submission:
+            letter.ahead -= given.submission - letter.submission
             letter.submission = given.submission
             letter.again = False
         if letter.again:
@@ -175,6 +178,7 @@ class Ledger:
             letter.acts = (position,)
         if fact.to == "held":
             letter.again |= letter.state != "unknown"
+            letter.ahead += 1
             letter.touched = False
             letter.back()
             letter.paper.take_off_file(letter)
@@ -218,6 +222,7 @@ class Ledger:
                 if may_go_again and letter.function != "cancel":
                     letter.resubmissions += 1
                     letter.again = True  # held for the next submission, or a person's: the auditor can't tell
+                    letter.ahead += 1
                     letter.touched = False
                     letter.attempts = 0
                     letter.back()

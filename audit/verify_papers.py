@@ -87,9 +87,9 @@ class Letter:
     """One effective message."""
 
     __slots__ = (
-        "acts", "again", "attempts", "channel", "concluded", "corrected", "function", "grace", "grant", "intended", "key", "kind",
-        "listed", "paper", "place", "plain", "position", "put_back", "related", "resubmissions", "settled", "state",
-        "submission", "tenant", "touched", "turned_ms", "unasked", "unsure", "went",
+        "acts", "again", "ahead", "attempts", "channel", "concluded", "corrected", "function", "grace", "grant", "intended",
+        "key", "kind", "listed", "paper", "place", "plain", "position", "put_back", "related", "resubmissions", "settled",
+        "state", "submission", "tenant", "touched", "turned_ms", "unasked", "unsure", "went",
     )  # fmt: skip
 
     def __init__(self, position: int, fact: MessageReceived, paper: Paper) -> None:
@@ -111,6 +111,7 @@ class Letter:
         self.unasked = NEVER  # an answer that came before any outcome: void if it was never granted before
         self.submission = 1
         self.again = False  # it may be that the next submission is current
+        self.ahead = 0  # so many submissions may have followed the one that is known
         self.attempts = 0
         self.resubmissions = 0
         self.touched = False

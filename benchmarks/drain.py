@@ -36,7 +36,7 @@ from lane.state import LaneState
 from schemas.streams import lane
 
 RAW_COUNT_MAX: Final = 100_000
-"""Messages of the raw loop at most: a million would only take time. Of 20,000, a second before the drain and one after it, the ratio
+"""Messages of the raw loop at most: a million would only take time. Of 20,000, a second before the drain and one after, the ratio
 strayed from 0.38 to 0.70 in three rounds within a minute."""
 
 SAMPLE_S: Final = 1.0

@@ -244,8 +244,10 @@ class Driver:
         try:
             done = Done(submission.tag, await self._result(submission))
         except Exception as error:  # noqa: BLE001 (the top of a task's work: `_judge` raises it again in the worker's loop)
-            done = Done(submission.tag, error=error)
-        completions.put_nowait(done)
+            # No name keeps it: its traceback, with all that was read of a page, would hold it until the collector comes to it.
+            completions.put_nowait(Done(submission.tag, error=error))
+        else:
+            completions.put_nowait(done)
 
     def _judge(self, name: str, error: Exception) -> None:
         """Raise what ends the process; log the rest for operators, since the worker only tries again."""
@@ -311,10 +313,13 @@ class Driver:
         else:
             await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if task.done():
+        if not task.done():
+            task.cancel()
+            return otherwise
+        try:
             return task.result()
-        task.cancel()
-        return otherwise
+        finally:
+            del task  # as in `_carry_out`: its error would hold this, and this it
 
     def _lock(self, lane: str, holder: str) -> LockResult:
         """The engine's lock on a lane; one without locks proves nobody dead.

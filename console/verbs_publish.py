@@ -27,6 +27,10 @@ WAIT_S_MAX: Final = 3_600.0
 PROGRESS_COUNT: Final = 5_000
 """Lines between two words of progress: one full batch of the log."""
 
+REFUSED_COUNT_MAX: Final = 10_000
+"""Most lines of one file that are turned away before the rest is left: a file of nonsense is no batch, and each is kept until all
+are told."""
+
 NOT_ACCEPTED: Final = ("conflict", "refused", "parked")
 """Verdicts of which the sender has to know more than the word."""
 
@@ -206,6 +210,9 @@ class Publishing:
                 self._on.out.say(f"{line.number:,} lines read")
             if isinstance(line.said, MessageUnreadable):
                 self.refused.append((line.number, Refusal(line.said, line.sha256)))
+                if len(self.refused) == REFUSED_COUNT_MAX:
+                    self.stopped = f"{REFUSED_COUNT_MAX:,} lines were turned away up to line {line.number:,}; mend the file first"
+                    return
             else:
                 until = line.said.attributes.not_after
                 if until is not None and to_ms(until) < wall_ms():

@@ -70,7 +70,7 @@ class Waiting:
 
 
 PAGES_WAITING_MAX: Final = 200
-"""Pages of one lane that may wait for their facts before CBSA is asked for more: 100,000 answers, some 60 MB."""
+"""Pages of one lane, or doubted ones, that may wait for facts before CBSA is asked for more: 100,000 answers, some 60 MB."""
 
 
 class ResponsesView:
@@ -101,8 +101,8 @@ class ResponsesView:
                 self._page(record, gateway)
 
     def is_full(self) -> bool:
-        """Whether a lane has so many pages waiting that no more should be fetched."""
-        return any(len(pages) >= PAGES_WAITING_MAX for pages in self.pages.values())
+        """Whether a lane, or the desk, has so many pages waiting that no more should be fetched."""
+        return len(self.doubts) >= PAGES_WAITING_MAX or any(len(pages) >= PAGES_WAITING_MAX for pages in self.pages.values())
 
     def end_of(self, gateway: str) -> int:
         """The polling cursor: where that gateway's chain ends (R3)."""

@@ -29,7 +29,7 @@ from eventlog.port import (
     LogUnavailable,
 )
 from eventlog.runs import runs
-from eventlog.sqlite_rows import pack, record_of, records
+from eventlog.sqlite_rows import pack, records
 from eventlog.sqlite_watch import CommitWatch
 from schemas.streams import ALL_STREAMS, SCHEMAS, Entry, Record
 
@@ -164,7 +164,7 @@ class SqliteLog:
         with self._turn_to_read() as connection:
             for run in runs(sorted(wanted), GAP_COUNT_MAX):
                 rows = connection.execute(_SQL[stream].fetch, (run[0], run[-1]))
-                found.update((record.position, record) for record in map(record_of, rows) if record.position in wanted)
+                found.update((record.position, record) for record in records(rows, run[0]) if record.position in wanted)
         missing = wanted - found.keys()
         if missing:
             raise LogRegressed(f"{stream} has no record at position {min(missing)}: stop and call a person.")
@@ -235,7 +235,7 @@ class SqliteLog:
 
     def _page(self, stream: str, start: int, limit: int) -> Sequence[Record]:
         with self._turn_to_read() as connection:
-            page = records(connection.execute(_SQL[stream].page, (start, limit)), PAGE_BYTES_MAX)
+            page = records(connection.execute(_SQL[stream].page, (start, limit)), start, PAGE_BYTES_MAX)
             end = start if page else _end(connection, stream)
         if start > end:
             raise LogRegressed(

@@ -4,10 +4,11 @@ One table per stream with `position INTEGER PRIMARY KEY`, measured (1 KiB values
 against WITHOUT ROWID: batches of 100 at 80,000/s, 31,000/s and 33,000/s, single fetches twice as fast, a third of the disk.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ import apsw
 from eventlog import sqlite_errors
 from eventlog.folders import sync_folder
 from eventlog.lane_lock import try_lock
-from eventlog.port import LogUnavailable, LogUnfit
+from eventlog.port import LogError, LogUnavailable, LogUnfit
 from schemas.streams import ALL_STREAMS, SCHEMAS
 
 FILE_NAME: Final = "tidegate.db"
@@ -40,6 +41,9 @@ WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 _SETUP_WAIT_MAX_S: Final = 30.0
 """Longest wait for another process that sets the file up: that takes milliseconds, so this one hangs."""
 
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the system answers when the disk is full or fails, or handles run out: these may pass, and no permission mends them."""
+
 _FULL: Final = 2
 
 
@@ -57,7 +61,7 @@ def prepare(data_dir: Path, *, vfs: str | None) -> Path:
             # SQLite gives its -wal and -shm files the mode of the database.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise LogUnfit(f"{path} can't be opened for writing ({error.strerror}): {_WRITE_ADVICE}") from error
+            raise _refused(error, f"{path} can't be opened for writing", _WRITE_ADVICE) from error
         connection = connect(path, vfs=vfs)
         try:
             _check_ours(connection, path)
@@ -66,7 +70,6 @@ def prepare(data_dir: Path, *, vfs: str | None) -> Path:
             raise sqlite_errors.unopened(error, path) from error
         finally:
             connection.close()
-        sync_folder(data_dir)  # a new file's name is durable only when its folder is
     return path
 
 
@@ -98,14 +101,35 @@ def _wait_for_lock(waited_count: int) -> bool:
 
 def _make_folder(data_dir: Path) -> None:
     try:
-        missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in missing:
-            sync_folder(folder.parent)
     except (FileExistsError, NotADirectoryError) as error:
         raise LogUnfit(f"{data_dir} is, or lies below, a file: name a folder for the log.") from error
     except OSError as error:
-        raise LogUnfit(f"The folder {data_dir} can't be made ({error.strerror}): {_WRITE_ADVICE}") from error
+        raise _refused(error, f"The folder {data_dir} can't be made", _WRITE_ADVICE) from error
+
+
+def _keep_names(data_dir: Path) -> None:
+    """Make the names of the file and of each folder above it durable, before the file takes its first record.
+
+    Those above too, whoever made them: a process may have been killed between making a folder and this. A mount's own name is
+    nobody's to keep, and what we may not read (a parent with only `x`) we can't sync.
+    """
+    try:
+        device = data_dir.stat().st_dev
+        for folder in (data_dir, *data_dir.absolute().parents):
+            if folder.stat().st_dev != device:
+                return
+            with suppress(PermissionError):
+                sync_folder(folder)
+    except OSError as error:
+        raise _refused(error, f"The name of {data_dir} can't be made durable", "move the folder to a local disk.") from error
+
+
+def _refused(error: OSError, what: str, advice: str) -> LogError:
+    """What the system's refusal means: wait and look after the disk, or a person must do as advised."""
+    if error.errno in _PASSING:
+        return LogUnavailable(f"{what} ({error.strerror}): make room, or look after the disk, and try again.")
+    return LogUnfit(f"{what} ({error.strerror}): {advice}")
 
 
 @contextmanager
@@ -116,7 +140,7 @@ def _setup_lock(data_dir: Path) -> Iterator[None]:
         try:
             handle = try_lock(data_dir / SETUP_LOCK_NAME)
         except OSError as error:
-            raise LogUnfit(f"The folder {data_dir} can't be written ({error.strerror}): {_WRITE_ADVICE}") from error
+            raise _refused(error, f"The folder {data_dir} can't be written", _WRITE_ADVICE) from error
         if handle is not None:
             break
         if time.monotonic() > deadline:
@@ -150,6 +174,7 @@ def _lay_out(connection: apsw.Connection, path: Path) -> None:
     missing = [stream for stream in ALL_STREAMS if stream not in present]
     if not missing:
         return
+    _keep_names(path.parent)
     with connection:
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", FORMAT_VERSION)

@@ -1,10 +1,12 @@
 """Rows of the SQLite log as records, and a record's headers as one column; must not know tables, or what a header says."""
 
 import struct
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from eventlog.port import LogRegressed
 from schemas.streams import Headers, Record
 
 Row: TypeAlias = tuple[int, int, bytes | None, bytes, bytes]
@@ -16,22 +18,34 @@ ALIKE_COUNT_MAX: Final = 4_096
 _LENGTH: Final = struct.Struct(">I")
 
 
-def records(rows: Iterable[Row], bytes_max: int) -> tuple[Record, ...]:
-    """The records of these rows; the rest is left when their values have reached so many bytes."""
+def records(rows: Iterable[Row], start: int, bytes_max: int = sys.maxsize) -> tuple[Record, ...]:
+    """The records of these rows, which begin at `start` or later; the rest is left when their values have so many bytes.
+
+    Raises LogRegressed for a row that we can't have written: SQLite has no checksums, and hands out what a damaged page says.
+    """
     found = []
     taken_bytes = 0
-    for row in rows:
-        record = record_of(row)
-        found.append(record)
-        taken_bytes += len(record.value)
-        if taken_bytes >= bytes_max:
-            break
+    before = start - 1
+    try:
+        for row in rows:
+            record = _record(row)
+            assert record.position > before, f"position {record.position} comes after {before}"
+            before = record.position
+            found.append(record)
+            taken_bytes += len(record.value)
+            if taken_bytes >= bytes_max:
+                break
+    except (AssertionError, TypeError, ValueError, struct.error) as error:
+        raise LogRegressed(f"A record can't be read: the file is damaged, restore it from a backup ({error}).") from error
     return tuple(found)
 
 
-def record_of(row: Row) -> Record:
-    """The record of a row."""
+def _record(row: Row) -> Record:
     position, at_ms, key, headers, value = row
+    assert isinstance(at_ms, int), "the time of a record is no number"
+    assert isinstance(headers, bytes), "the headers of a record are no bytes"
+    assert isinstance(value, bytes), "the value of a record is no bytes"
+    assert key is None or isinstance(key, bytes), "the key of a record is no bytes"
     return Record(position, at_ms, value, unpack(headers), key)
 
 

@@ -17,6 +17,10 @@ from schemas.messages import YEARS
 ANSWERS_COUNT_MAX: Final = 10_000
 """Most answers in one body: far over any page we keep (500), so that only a broken peer is refused."""
 
+PARTS_COUNT_MAX: Final = 25 * ANSWERS_COUNT_MAX
+"""Most commas and brackets of one body: an answer has a dozen and some in its text. Each may become an object: a page of nothing
+but brackets, 24 MB of it, took 670 MB of memory and the loop's time."""
+
 PAGE_KEPT_BYTES_MAX: Final = 7 * 1024 * 1024
 """Longest page handed on, cut like one with too many answers: it becomes one record, and the log takes 8 MiB."""
 
@@ -116,6 +120,10 @@ def _written(last_seq: int, items: list[Any]) -> bytes:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
+    if len(raw) > PARTS_COUNT_MAX:
+        count = raw.count(b",") + raw.count(b"{") + raw.count(b"[")
+        if count > PARTS_COUNT_MAX:
+            raise ValueError(f"The body has {count} commas and brackets; at most {PARTS_COUNT_MAX} are read.")
     try:
         value = json.loads(raw.decode("utf-8"))
     except RecursionError as exc:

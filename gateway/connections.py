@@ -194,8 +194,13 @@ class Connection(asyncio.BufferedProtocol):
     def _reply(self) -> Reply:
         return Reply(self._status, self._headers, b"".join(self._body))
 
+    def _let_go(self) -> None:
+        """Keep nothing of what was read: a connection and its parser hold each other until the collector comes to them."""
+        self._headers, self._body, self._whole = [], [], None
+
     def _finish(self, reply: Reply) -> None:
         waiting, self._waiting = self._waiting, None
+        self._let_go()
         if self._is_kept and not self._transport.get_write_buffer_size():
             self._give_back(self)
         else:
@@ -205,6 +210,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, None
+        self._let_go()
         self._transport.abort()
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)

@@ -31,7 +31,11 @@ CONNECTIONS_DEFAULT: Final = 64
 """In-flight sends of R60; a send beyond it waits for a slot, within its own `start_by_s`."""
 
 ASK_CONNECTIONS_MAX: Final = 8
-"""Polls and status queries at a time, apart from the sends so that a long poll takes no slot of theirs."""
+"""Status queries at a time, apart from the sends so that they take no slot of theirs."""
+
+POLL_CONNECTIONS_MAX: Final = 2
+"""Polls at a time: one process makes one. Apart from the queries: as many of them as there are messages may hang for *tau* each,
+and answers about all others would wait for that."""
 
 REPLY_BODY_BYTES_MAX: Final = 64 * 1024
 """Longest body read after a POST or a status query: a sentence is expected; more than this is a broken reply."""
@@ -109,6 +113,7 @@ class HttpsGateway:
         self._clock_s = boot_clock_s
         self._slots = asyncio.Semaphore(connections_max)
         self._ask_slots = asyncio.Semaphore(ASK_CONNECTIONS_MAX)
+        self._poll_slots = asyncio.Semaphore(POLL_CONNECTIONS_MAX)
 
     async def send(self, transmission: Transmission) -> TransportReply:
         """Put one message on the wire, once (see the port). Retry-After is bounded by RETRY_AFTER_MAX_S."""
@@ -168,7 +173,8 @@ class HttpsGateway:
         """
         wait_s = min(max(wait_s, 0.0), WAIT_MAX_S)
         path = f"/v1/responses?after={after}&wait={wait_s:g}"
-        reply = await self._ask(path, timeout_s=wait_s + self._timeout_s, bytes_max=PAGE_BODY_BYTES_MAX)
+        timeout_s = wait_s + self._timeout_s
+        reply = await self._ask(path, self._poll_slots, timeout_s=timeout_s, bytes_max=PAGE_BODY_BYTES_MAX)
         if reply.status != 200:
             raise GatewayUnavailable(f"{self.name} answered a poll with HTTP {reply.status}: {_sentence(reply.body)}")
         try:
@@ -180,7 +186,7 @@ class HttpsGateway:
         """Ask what became of a wire key (see the port)."""
         path = f"/v1/messages/{quote(wire_key, safe='')}"
         try:
-            reply = await self._ask(path, timeout_s=self._timeout_s, bytes_max=REPLY_BODY_BYTES_MAX)
+            reply = await self._ask(path, self._ask_slots, timeout_s=self._timeout_s, bytes_max=REPLY_BODY_BYTES_MAX)
         except GatewayUnavailable:
             return StatusReply(raw=b"", known=None, outcome=None)
         if reply.status != 200:
@@ -194,11 +200,11 @@ class HttpsGateway:
         """Close connections; sends under way end as unknown, later ones as not taken."""
         await self._connections.close()
 
-    async def _ask(self, path: str, *, timeout_s: float, bytes_max: int) -> Reply:
+    async def _ask(self, path: str, slots: asyncio.Semaphore, *, timeout_s: float, bytes_max: int) -> Reply:
         """GET and return the reply. Raises GatewayUnavailable for whatever goes wrong."""
         request = f"GET {self._path}{path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode("ascii")
         try:
-            async with self._ask_slots, asyncio.timeout(timeout_s):
+            async with slots, asyncio.timeout(timeout_s):
                 connection = await self._connections.ready(timeout_s)
                 return await connection.ask(request, within_s=timeout_s, body_bytes_max=bytes_max)
         except (OSError, ValueError) as exc:

@@ -91,7 +91,11 @@ def _take(state: LaneState, channel: Channel, held_for: frozenset[str], *, at_ms
 
     Where no canary tells the channel's messages apart, the gate is asked once: it took a third of a drain. Those of the tenants
     for whom the channel is held are not looked at.
+
+    Of those that may go alone, as a probe (R33) or a canary (R32), the one that was tried the fewest times goes: one that never
+    gets through would otherwise be tried again and again, and keep all others back (I7c).
     """
+    alone = channel.canary_needed or channel.suspect_since_ms is not None
     chosen: list[Message] = []
     kept: list[Message] = []
     for message in islice(taken(_open_to_go(channel), but=held_for), SCAN_COUNT_MAX):
@@ -104,11 +108,20 @@ def _take(state: LaneState, channel: Channel, held_for: frozenset[str], *, at_ms
                 kept.append(message)
                 if not _is_about_the_message(refused.rule):
                     break
-        if len(chosen) == count:
+        if len(chosen) >= count and not (alone and chosen[-1].attempts):
             break
+    if len(chosen) > count:
+        tried = sorted(chosen, key=_tried)
+        chosen = tried[:count]
+        kept.extend(tried[count:])
     for message in reversed(kept):
         push_ready(state, message)
     return chosen
+
+
+def _tried(message: Message) -> int:
+    """How often the submission was put on the wire."""
+    return message.attempts
 
 
 def _open_to_go(channel: Channel) -> list[Ready]:

@@ -49,9 +49,6 @@ HASTY_S: Final = 4.0
 LATENCY_MS: Final = 120
 """What CBSA takes for a message here: with `IN_FLIGHT` some 60 messages a second, so that a drain outlasts a change of leader."""
 
-SLOW_LATENCY_MS: Final = 240
-"""The same for drains that are to outlast several faults in a row."""
-
 ANSWER_LATENCY_MS: Final = 20
 IN_FLIGHT: Final = 8
 
@@ -174,9 +171,8 @@ class Run:
         """Wait until every copy is in sync."""
         self.until(lambda: self.brokers.is_whole(self.prefix), "every copy to be in sync", look_s=LOOK_AT_COPIES_S)
 
-    def begin_drain(self, groups: int, *, latency_ms: int = LATENCY_MS) -> None:
+    def begin_drain(self, groups: int) -> None:
         """An outage, a backlog of so many groups, the notice of its end; returns when the drain has begun."""
-        self.town.authority.set_faults(latency_ms=latency_ms, answer_latency_ms=ANSWER_LATENCY_MS)
         self.incidents += 1
         incident = f"TCC25-{9000 + self.incidents}"
         self.town.bulletin(notice(incident, "The CBSA is currently unable to receive inbound EDI messages."))

@@ -13,6 +13,7 @@ from schemas.facts import (
     AnswersReceived,
     ComponentOverridden,
     LaneFact,
+    LaneTaken,
     OutageDeclared,
     OutageResolved,
     PolicyAdopted,
@@ -63,6 +64,9 @@ class Links:
         match fact:
             case OutageDeclared() | OutageResolved() | ComponentOverridden() | WindowEnded() | PolicyAdopted():
                 self._take_notice(position, fact)
+            case LaneTaken():  # what an earlier holder had under way is waited out (R43)
+                for link in self.links.values():
+                    link.out = {}
             case SendIntended():
                 yield from self._take_intent(position, fact)
             case SendsConcluded():

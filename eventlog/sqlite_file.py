@@ -77,6 +77,18 @@ def connect(path: Path, *, vfs: str | None) -> apsw.Connection:
     """Open one connection whose commits are durable before they return. Raises LogUnfit or LogUnavailable."""
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    except apsw.Error as error:
+        raise sqlite_errors.unopened(error, path) from error
+    try:
+        _make_durable(connection, path)
+    except BaseException:
+        connection.close(force=True)  # left to the collector, it would keep its files open for as long as its error is remembered
+        raise
+    return connection
+
+
+def _make_durable(connection: apsw.Connection, path: Path) -> None:
+    try:
         connection.set_busy_handler(_wait_for_lock)
         # FULL syncs the write-ahead file at each commit: NORMAL lost acknowledged records in power cuts (RELIABILITY 2.2).
         # The fullfsync pair does the same on macOS, where fsync alone leaves data in the drive's cache.
@@ -88,7 +100,6 @@ def connect(path: Path, *, vfs: str | None) -> apsw.Connection:
         raise sqlite_errors.unopened(error, path) from error
     if synchronous != _FULL:
         raise LogUnfit(f"SQLite refuses synchronous=FULL for {path} and facts would be lost: use an unaltered SQLite.")
-    return connection
 
 
 _WRITE_ADVICE: Final = "give the user that runs Tidegate the right to read and write it, or name another folder."

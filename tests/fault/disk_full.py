@@ -129,6 +129,8 @@ def run(written: Plan, fault: Fault) -> Ran:
         disk.refuse = failing.meet
         disk.partial = (lambda size: chance.randrange(size)) if fault.full else (lambda _: 0)
         notes = Writers(place / "log", disk).run(written)
+        if disk.open_names:
+            notes.broken.append(f"{', '.join(disk.open_names)} stayed open after the log was closed")
         return Ran(list(disk.trace), notes, failing.moments, disk.calls)
 
 

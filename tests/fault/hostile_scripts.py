@@ -92,7 +92,7 @@ _POSTS: Final = (
     # It was taken all the same, and says so among the answers: an answer is more than a refusal by the transport.
     _of_post("says_409", taken=True, ends=("captured",)),
     # Taken, it says, and it never was: nothing more can be learnt of it by program.
-    _of_post("says_202", taken=False, name="lies_of_taking", ends=("transmitted",), person=True),
+    _of_post("says_202", taken=False, name="lies_of_taking", ends=("transmitted",), person=True, times=FOR_EVER),
 )
 
 _ANSWERS: Final = (

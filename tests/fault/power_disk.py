@@ -7,6 +7,7 @@ real disk does, and the engine is told what it would be told.
 """
 
 import ctypes
+import gc
 import os
 import threading
 from collections import Counter
@@ -89,9 +90,15 @@ class PowerDisk(AbstractContextManager["PowerDisk"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Take it away; raises what went wrong inside, which no caller of SQLite's could see."""
+        """Take it away; raises what went wrong inside, which no caller of SQLite's could see.
+
+        Nothing may be open then: what closes a file later would call into memory that is gone.
+        """
         assert self._native is not None
         assert self._vfs is not None
+        if self._open:
+            gc.collect()
+        assert not self._open, f"{self.open_names} are still open: close the log first"
         self._native.restore()
         self._vfs.unregister()
         if self.faults and error is None:
@@ -132,6 +139,11 @@ class PowerDisk(AbstractContextManager["PowerDisk"]):
             file = self._files.pop(name, None)
             if file is not None:
                 self._note(Op("delete", file, name=name))
+
+    @property
+    def open_names(self) -> list[str]:
+        """The names of the files that are open, once for each time."""
+        return sorted(name for _, name in self._open.values())
 
     def at(self, handle: int) -> str:
         """The name of an open file."""

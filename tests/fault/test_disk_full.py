@@ -16,6 +16,7 @@ from schemas.streams import Entry
 from tests.fault.disk_full import SIZES, WHAT, Fault, Size, faults, run_faults
 from tests.fault.disk_plan import plan
 from tests.fault.disk_suite import Suite
+from tests.fault.power_disk import PowerDisk
 
 SEED = 20_261_128
 FEW = Size(4, 1)
@@ -165,3 +166,21 @@ def test_every_folder_above_a_new_log_is_made_durable_and_an_old_log_costs_no_sy
         assert expected <= set(synced)
         assert bool(expected) == bool(synced)
         synced.clear()
+
+
+@pytest.mark.parametrize("call", ["open", "read"])
+def test_an_opening_that_fails_leaves_no_file_open(tmp_path: Path, call: str) -> None:
+    """A process that waits for its disk tries again and again: its handles must not run out, whatever keeps the error."""
+    SqliteLog.open(tmp_path / "log", lambda: 0).close()
+    failed: list[LogError] = []
+    for number in range(8):
+        with PowerDisk(tmp_path / "log", name="unreadable", known={sqlite_file.FILE_NAME: 0}) as disk:
+            disk.refuse = lambda meeting, number=number: (  # type: ignore[misc]
+                apsw.SQLITE_CANTOPEN if (meeting.call, meeting.number) == (call, number) else apsw.SQLITE_OK
+            )
+            try:
+                SqliteLog.open(tmp_path / "log", lambda: 0, vfs="unreadable").close()
+            except LogError as error:
+                failed.append(error)
+            assert [] == disk.open_names
+    assert failed

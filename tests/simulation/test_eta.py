@@ -106,7 +106,8 @@ SHAPES = {
     "trips behind their cargo": Shape(lambda: _in_pairs(450), answers_s=15, policy={"rate_max_per_s": 6}, looks=300, chance_s=20),
     "trips behind their cargo, looked at": Shape(lambda: _in_pairs(350), answers_s=30, policy={"rate_max_per_s": 6}, chance_s=30),
     "trips after all cargo": Shape(lambda: _in_waves(600), answers_s=30, policy={"rate_max_per_s": 6}, looks=300, chance_s=30),
-    "a tail that waits for answers": Shape(lambda: _with_a_long_chain(300, 80), answers_s=4, chance_s=75),
+    # Its pace is measured over 30 answers and 48 are left, so both stray: of eight seeds half were off by 20 to 36 % up to here.
+    "a tail that waits for answers": Shape(lambda: _with_a_long_chain(300, 80), answers_s=4, chance_s=100),
     "a long chain beside a crowd": Shape(lambda: _with_a_long_chain(800, 25), answers_s=4, policy={"rate_max_per_s": 6}),
     "some that wait for something else": Shape(
         lambda: _with_strangers(400, 30), policy={"rate_max_per_s": 6, "missing_wait_ms": 3_600_000}

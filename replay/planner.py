@@ -17,6 +17,10 @@ SCAN_COUNT_MAX: Final = 5_000
 """Most ready messages looked at for one plan: bounds a turn when many are unfit (arrivals as canaries); those of tenants for whom
 the channel is held are not looked at."""
 
+PROBES_COUNT_MAX: Final = 3
+"""So often the first in turn is tried where one goes alone, so that a dead link makes no other message doubtful. Beyond, it may
+be the message that is to blame, and the one that was tried the fewest times goes."""
+
 CAPPED: Final = "R42"
 """The rule of caps and rate: a message refused by it alone is sendable as R43 means it."""
 
@@ -92,8 +96,8 @@ def _take(state: LaneState, channel: Channel, held_for: frozenset[str], *, at_ms
     Where no canary tells the channel's messages apart, the gate is asked once: it took a third of a drain. Those of the tenants
     for whom the channel is held are not looked at.
 
-    Of those that may go alone, as a probe (R33) or a canary (R32), the one that was tried the fewest times goes: one that never
-    gets through would otherwise be tried again and again, and keep all others back (I7c).
+    Where one goes alone, as a probe (R33) or a canary (R32), and the first in turn was tried PROBES_COUNT_MAX times, the one that
+    was tried the fewest times goes: one that never gets through would keep all others back for ever (I7c).
     """
     alone = channel.canary_needed or channel.suspect_since_ms is not None
     chosen: list[Message] = []
@@ -108,7 +112,7 @@ def _take(state: LaneState, channel: Channel, held_for: frozenset[str], *, at_ms
                 kept.append(message)
                 if not _is_about_the_message(refused.rule):
                     break
-        if len(chosen) >= count and not (alone and chosen[-1].attempts):
+        if len(chosen) >= count and (not alone or chosen[0].attempts < PROBES_COUNT_MAX or not chosen[-1].attempts):
             break
     if len(chosen) > count:
         tried = sorted(chosen, key=_tried)

@@ -83,6 +83,7 @@ LIMITS_DRIVEN: Final[dict[str, str]] = {
     "schemas/facts.py MEMBERS_COUNT_MAX": f"{LETTING_GO}test_a_fact_names_so_many_messages_and_the_next_one_the_rest",
     "replay/flight.py INTENTS_COUNT_MAX": f"{LETTING_GO}test_no_further_intent_is_made_until_one_is_read_back_and_ended",
     "replay/flight.py ISSUE_BYTES_MAX": "tests/unit/test_flight.py::test_an_intent_brings_at_most_so_many_bytes_into_memory",
+    "replay/planner.py PROBES_COUNT_MAX": f"{LETTING_GO}test_one_that_never_gets_through_keeps_no_other_back",
     "replay/planner.py SCAN_COUNT_MAX": f"{LETTING_GO}test_a_plan_is_made_of_so_many_and_the_rest_is_looked_at_next_time",
     "lane/due.py QUESTIONS_COUNT_MAX": f"{LETTING_GO}"
     "test_so_many_questions_are_asked_at_once_and_the_next_waits_for_an_answer",

@@ -13,7 +13,7 @@ from lane.due import QUESTIONS_COUNT_MAX, questions
 from lane.view import DeskView, LaneView
 from replay import planner
 from replay.flight import INTENTS_COUNT_MAX, Flight
-from replay.planner import plan
+from replay.planner import PROBES_COUNT_MAX, plan
 from replay.questions import AGAIN_COUNT_MAX, ASK_AGAIN_MAX_S, QUESTIONS_OUT_MAX, Questions
 from schemas import native
 from schemas.codec import Codec
@@ -181,35 +181,53 @@ def test_what_never_gets_through_is_a_persons_after_so_many_sends() -> None:
     assert AGAIN_COUNT_MAX + 1 == never_known(story, asking, from_s=took_s + 3_600.0)[0]
 
 
+def tried(story: Story, *keys: str, times: int) -> None:
+    """Send these so many times, and nobody ever knows of them."""
+    for _ in range(times):
+        story.wait(400).intend(*keys)
+        for key in keys:
+            story.concluded(key, "unknown")
+        for key in keys:
+            story.status(key, known=False)
+
+
+def next_one(story: Story) -> list[str]:
+    """What is planned now, and put back."""
+    planned = plan(story.state, at_ms=story.at_ms, outstanding={})
+    planner.put_back(story.state, planned)
+    return [message.key for message in planned]
+
+
 def test_one_that_never_gets_through_keeps_no_other_back() -> None:
-    """R33, I7c: where one message at a time may go, the one that was tried the fewest times goes."""
-    story = Story(rate_max_per_s=None)
+    """R33, PROBES_COUNT_MAX, I7c: where one goes alone, the first in turn is tried some times; then what was tried the fewest."""
+    story = Story(rate_max_per_s=None, unknown_streak_max=1)
     story.cargo("POISON")
-    for _ in range(story.state.policy.unknown_streak_max):
-        story.intend("POISON")
-        story.concluded("POISON", "unknown")
-        story.status("POISON", known=False)
+    for count in range(PROBES_COUNT_MAX):
+        story.wait(400)
+        assert ["POISON"] == next_one(story), count
+        tried(story, "POISON", times=1)
+        if not count:
+            story.cargo("GOOD")
     assert story.state.channel("edi").suspect_since_ms is not None
-    story.wait(400).cargo("GOOD")
-    assert ["GOOD"] == [message.key for message in plan(story.state, at_ms=story.at_ms, outstanding={})]
+    story.wait(400)
+    assert ["GOOD"] == next_one(story)
     story.intend("GOOD")
     story.transmitted("GOOD")
-    assert ["POISON"] == [message.key for message in plan(story.state, at_ms=story.at_ms, outstanding={})]
+    assert ["POISON"] == next_one(story)
 
 
 @pytest.mark.skipif(native.runs(), reason="COMPILED CODE HAS ITS LIMITS INSIDE: the run of the plain sources sets a small one")
 def test_a_plan_is_made_of_so_many_and_the_rest_is_looked_at_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """SCAN_COUNT_MAX: behind so many that were tried before, one that was not is not found; when some of them are away it is."""
     story = LongStory(rate_max_per_s=None)
-    tried = [f"P{number}" for number in range(4)]
-    for key in tried:
+    keys = [f"P{number}" for number in range(4)]
+    for key in keys:
         story.cargo(key)
-    story.intend(*tried)
-    for key in tried:
-        story.concluded(key, "unknown")
-        story.status(key, known=False)
+    tried(story, *keys, times=1)
+    for key in keys * (PROBES_COUNT_MAX - 1):  # the link is suspect now: one at a time
+        tried(story, key, times=1)
     story.wait(400).cargo("GOOD")
-    monkeypatch.setattr(planner, "SCAN_COUNT_MAX", len(tried))
+    monkeypatch.setattr(planner, "SCAN_COUNT_MAX", len(keys))
     (first,) = plan(story.state, at_ms=story.at_ms, outstanding={})
     assert "P0" == first.key
     assert ["GOOD"] == [message.key for message in plan(story.state, at_ms=story.at_ms, outstanding={})]
